@@ -1,0 +1,120 @@
+//! The table of kinds: group, versions, names, scope, and what Meltemi does with them.
+
+macro_rules! kinds {
+    ($($(#[doc = $doc:literal])* $kind:ident = $group:literal $versions:tt $plural:literal $scope:ident;)*) => {
+        /// A watched kind.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Kind {
+            $($(#[doc = $doc])* $kind,)*
+        }
+
+        /// Every watched kind.
+        pub const KINDS: &[KindInfo] = &[
+            $(KindInfo {
+                kind: Kind::$kind,
+                name: stringify!($kind),
+                group: $group,
+                versions: &$versions,
+                plural: $plural,
+                scope: Scope::$scope,
+            },)*
+        ];
+
+        impl Kind {
+            /// The kind's name as documents spell it.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => stringify!($kind),)*
+                }
+            }
+        }
+    };
+}
+
+/// What there is to know about a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KindInfo {
+    /// The kind.
+    pub kind: Kind,
+    /// Its name, as in `kind:`.
+    pub name: &'static str,
+    /// The API group; empty for core.
+    pub group: &'static str,
+    /// The versions that are read, the preferred one first.
+    pub versions: &'static [&'static str],
+    /// The plural, as in URLs.
+    pub plural: &'static str,
+    /// Where its objects live.
+    pub scope: Scope,
+}
+
+/// Where the objects of a kind live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// In a namespace.
+    Namespaced,
+    /// In no namespace.
+    Cluster,
+}
+
+kinds! {
+    /// A host of the mesh.
+    Service = "" ["v1"] "services" Namespaced;
+    /// Where a Service's traffic goes.
+    EndpointSlice = "discovery.k8s.io" ["v1"] "endpointslices" Namespaced;
+    /// Where a Service's traffic goes, in one object.
+    Endpoints = "" ["v1"] "endpoints" Namespaced;
+    /// A workload.
+    Pod = "" ["v1"] "pods" Namespaced;
+    /// A namespace.
+    Namespace = "" ["v1"] "namespaces" Cluster;
+    /// A machine.
+    Node = "" ["v1"] "nodes" Cluster;
+    /// Routing rules.
+    VirtualService = "networking.istio.io" ["v1", "v1beta1", "v1alpha3"] "virtualservices" Namespaced;
+    /// What happens to traffic after routing.
+    DestinationRule = "networking.istio.io" ["v1", "v1beta1", "v1alpha3"] "destinationrules" Namespaced;
+    /// What a workload sees and serves.
+    Sidecar = "networking.istio.io" ["v1", "v1beta1", "v1alpha3"] "sidecars" Namespaced;
+    /// Whether a workload demands mTLS.
+    PeerAuthentication = "security.istio.io" ["v1", "v1beta1"] "peerauthentications" Namespaced;
+    /// Who may do what.
+    AuthorizationPolicy = "security.istio.io" ["v1", "v1beta1"] "authorizationpolicies" Namespaced;
+    /// Which tokens are valid.
+    RequestAuthentication = "security.istio.io" ["v1", "v1beta1"] "requestauthentications" Namespaced;
+    /// Settings of the whole mesh; comes in the ConfigMap `istio` of the root namespace.
+    MeshConfig = "mesh.istio.io" ["v1alpha1"] "meshconfigs" Namespaced;
+}
+
+impl Kind {
+    /// The kind's row of the table.
+    #[must_use]
+    pub fn info(self) -> &'static KindInfo {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "the table has a row for every variant"
+        )]
+        &KINDS[self as usize]
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_row() {
+        for info in KINDS {
+            assert_eq!(info.kind.info(), info);
+            assert_eq!(info.kind.name(), info.name);
+            assert!(!info.versions.is_empty());
+        }
+    }
+}

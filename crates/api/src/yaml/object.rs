@@ -1,0 +1,147 @@
+//! What the type of a kind makes of a document.
+
+use super::document::{Draft, ROOT_FIELDS};
+use super::positions::{depth, positions};
+use super::problem::Problem;
+use super::reader;
+use super::tree::{Node, Value};
+use crate::check::{Check, Findings};
+use crate::kinds::Kind;
+use crate::kubernetes::{self, Watched};
+use crate::networking::destination_rule::DestinationRule;
+use crate::networking::sidecar::Sidecar;
+use crate::networking::virtual_service::VirtualService;
+use crate::object::{Object, Resource};
+use crate::security::{
+    AuthorizationPolicy, PeerAuthentication, RequestAuthentication, WorkloadSelector,
+};
+use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use meltemi_types::{Code, FieldPath, Selector, Severity};
+use serde::de::DeserializeOwned;
+
+impl Draft<'_> {
+    /// The object, as far as it can be read; what is wrong joins the problems.
+    pub(super) fn read(&mut self, kind: Kind) -> Option<Object> {
+        match kind {
+            Kind::Service => self.kubernetes::<core::Service>(),
+            Kind::EndpointSlice => self.kubernetes::<discovery::EndpointSlice>(),
+            Kind::Endpoints => self.kubernetes::<core::Endpoints>(),
+            Kind::Pod => self.kubernetes::<core::Pod>(),
+            Kind::Namespace => self.kubernetes::<core::Namespace>(),
+            Kind::Node => self.kubernetes::<core::Node>(),
+            Kind::VirtualService => self.mesh::<VirtualService>(kind),
+            Kind::DestinationRule => self.mesh::<DestinationRule>(kind),
+            Kind::Sidecar => self.mesh::<Sidecar>(kind),
+            Kind::PeerAuthentication => self.mesh::<PeerAuthentication>(kind),
+            Kind::AuthorizationPolicy => self.mesh::<AuthorizationPolicy>(kind),
+            Kind::RequestAuthentication => self.mesh::<RequestAuthentication>(kind),
+            // Comes in a ConfigMap, or bare.
+            Kind::MeshConfig => None,
+        }
+    }
+
+    /// Reads a Kubernetes kind.
+    fn kubernetes<T>(&mut self) -> Option<Object>
+    where
+        T: Watched + DeserializeOwned,
+        Object: From<Resource<T::Spec>>,
+    {
+        let mut problems = Vec::new();
+        let whole = reader::read::<T>(self.root, &FieldPath::root(), &mut problems);
+        problems.retain_mut(|problem| tolerate(T::KIND, problem));
+        self.problems.append(&mut problems);
+        let (metadata, spec) = whole?.split();
+        let mut found = self.findings();
+        T::check(&spec, &mut found);
+        self.take(found);
+        self.resource(T::KIND, metadata, spec)
+    }
+
+    /// Reads a mesh kind: `spec` is a `T`, the status is nobody's business.
+    fn mesh<T>(&mut self, kind: Kind) -> Option<Object>
+    where
+        T: DeserializeOwned + Default + Check,
+        Object: From<Resource<T>>,
+    {
+        if let Value::Map(entries) = &self.root.value {
+            for entry in entries {
+                if !ROOT_FIELDS.contains(&&*entry.key) {
+                    let path = FieldPath::new(&entry.key);
+                    let problem = Problem::unknown_field(path, &entry.key, ROOT_FIELDS);
+                    self.problems.push(problem.at(entry.at));
+                }
+            }
+        }
+        let metadata = self.field::<ObjectMeta>("metadata");
+        let spec = self.field::<T>("spec");
+        if let Some(spec) = &spec {
+            let mut found = self.findings();
+            spec.check(&FieldPath::spec(), &mut found);
+            self.take(found);
+        }
+        self.resource(kind, metadata?, spec?)
+    }
+
+    /// Findings about this object, none yet.
+    fn findings(&self) -> Findings {
+        let namespace = self.header.namespace.as_deref().unwrap_or("default");
+        namespace
+            .parse()
+            .map_or_else(|_| Findings::new(), Findings::in_namespace)
+    }
+
+    fn take(&mut self, found: Findings) {
+        self.problems
+            .extend(found.into_vec().into_iter().map(Problem::from));
+    }
+
+    fn field<T: DeserializeOwned + Default>(&mut self, name: &str) -> Option<T> {
+        match self.root.child(name) {
+            Some(node) => reader::read(node, &FieldPath::new(name), &mut self.problems),
+            None => Some(T::default()),
+        }
+    }
+
+    fn resource<S>(&mut self, kind: Kind, metadata: ObjectMeta, spec: S) -> Option<Object>
+    where
+        Object: From<Resource<S>>,
+    {
+        let mut meta = kubernetes::meta(&self.source.cluster, kind, metadata).ok()?;
+        meta.location = Some(self.location());
+        let positions = positions(self.root, depth(kind));
+        Some(Object::from(Resource {
+            meta,
+            spec,
+            positions,
+        }))
+    }
+}
+
+/// What Kubernetes' machinery writes into Pods and Nodes may be newer than we are, and status is
+/// nobody's mistake. True when the problem stays.
+fn tolerate(kind: Kind, problem: &mut Problem) -> bool {
+    if problem.code != Code::UnknownField {
+        return true;
+    }
+    if matches!(kind, Kind::Pod | Kind::Node) {
+        problem.severity = Severity::Warning;
+    }
+    !problem.path.as_str().starts_with("status")
+}
+
+/// The workloads that a broken security object selects, when that is beyond doubt.
+pub(super) fn selector(kind: Kind, root: &Node) -> Option<Selector> {
+    if !matches!(
+        kind,
+        Kind::PeerAuthentication | Kind::AuthorizationPolicy | Kind::RequestAuthentication
+    ) {
+        return None;
+    }
+    let selector = root.child("spec")?.child("selector")?;
+    let mut problems = Vec::new();
+    let read: WorkloadSelector = reader::read(selector, &FieldPath::root(), &mut problems)?;
+    problems
+        .is_empty()
+        .then(|| Selector::new(read.match_labels.into_iter().collect()))
+}
