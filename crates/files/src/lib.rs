@@ -1,0 +1,20 @@
+//! The laptop's door: a watched directory of YAML, typed changes out.
+//!
+//! * [`Directory`]: a directory that is read once, then followed.
+//! * [`read`], [`documents`]: files, directories and texts, once, for command lines.
+//!
+//! A mistake never takes anything away: a broken document keeps the object's last good version,
+//! a file that cannot be read or told apart keeps all of its objects, an empty or missing file is
+//! believed after a moment only (editors truncate and rename while they save).
+#![deny(missing_docs)]
+
+mod directory;
+mod error;
+mod follow;
+mod ledger;
+mod once;
+mod scan;
+
+pub use directory::{Directory, Options};
+pub use error::{FollowError, OpenError};
+pub use once::{Input, documents, read, read_mesh_config};
