@@ -1,0 +1,206 @@
+//! How the mesh changes: object changes are folded into the next [`Snapshot`].
+//!
+//! [`Registry::apply`] records a change and what it can have touched; [`Registry::publish`]
+//! rebuilds just that. What comes out equal stays the same `Arc`, so that everything behind can
+//! tell by pointer what did not change. Folding changes one by one gives the same snapshot as
+//! reading the final state at once.
+
+mod dirty;
+mod endpoints;
+mod ingest;
+mod link;
+mod settings;
+mod world;
+
+use dirty::Dirty;
+use link::routes::RouteHistory;
+use meltemi_api::Change;
+use meltemi_model::{Service, ServiceEndpoints, ServiceIndex, ServiceKey, Snapshot};
+use meltemi_types::Diagnostic;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use world::World;
+
+pub use settings::Settings;
+
+/// A new snapshot, and the services whose endpoints differ from the one before.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The mesh now.
+    pub snapshot: Arc<Snapshot>,
+    /// Services whose endpoints differ.
+    pub endpoints: BTreeSet<ServiceKey>,
+}
+
+/// The raw objects and the snapshot made from them. One owner, never shared.
+#[derive(Debug)]
+pub struct Registry {
+    settings: Settings,
+    world: World,
+    dirty: Dirty,
+    snapshot: Arc<Snapshot>,
+    services: BTreeMap<ServiceKey, Arc<Service>>,
+    endpoints: BTreeMap<ServiceKey, Arc<ServiceEndpoints>>,
+    routes: RouteHistory,
+}
+
+impl Registry {
+    /// An empty mesh.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            world: World::default(),
+            dirty: Dirty::all(),
+            snapshot: Arc::default(),
+            services: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
+            routes: RouteHistory::default(),
+            settings,
+        }
+    }
+
+    /// Records a change. Cheap; nothing is rebuilt before [`Registry::publish`].
+    pub fn apply(&mut self, change: Change) {
+        let touched = self.world.apply(change, &mut self.dirty);
+        self.dirty.by_touch(&self.world, &touched);
+    }
+
+    /// True when something was applied that is not published yet.
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        self.dirty != Dirty::default()
+    }
+
+    /// The snapshot as last published.
+    #[must_use]
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// Rebuilds what the changes since the last call can have touched.
+    pub fn publish(&mut self) -> Published {
+        let dirty = std::mem::take(&mut self.dirty);
+        let mut next = Snapshot::clone(&self.snapshot);
+        if dirty.mesh {
+            keep(
+                &mut next.mesh,
+                ingest::mesh::mesh(&self.world, &self.settings),
+            );
+        }
+        if dirty.workloads {
+            keep(&mut next.workloads, ingest::workload::index(&self.world));
+        }
+        if dirty.services.any() {
+            self.rebuild_services(&dirty, &mut next);
+        }
+        let endpoints = self.rebuild_endpoints(&dirty, &mut next);
+        if dirty.policies {
+            keep(
+                &mut next.policies,
+                ingest::policy::index(&self.world, &next.mesh),
+            );
+        }
+        if dirty.sidecars {
+            keep(&mut next.sidecars, ingest::sidecar::index(&self.world));
+        }
+        if dirty.security {
+            keep(&mut next.security, ingest::security::index(&self.world));
+        }
+        if dirty.routes || dirty.policies {
+            let routes = self.routes.index(&self.world, &next.mesh, &next.policies);
+            keep(&mut next.routes, routes);
+        }
+        let diagnostics = self.diagnostics(&next);
+        if *next.diagnostics != *diagnostics {
+            next.diagnostics = diagnostics;
+        }
+        self.snapshot = Arc::new(next);
+        Published {
+            snapshot: self.snapshot.clone(),
+            endpoints,
+        }
+    }
+
+    fn rebuild_services(&mut self, dirty: &Dirty, next: &mut Snapshot) {
+        let keys: BTreeSet<ServiceKey> = match dirty.services.names() {
+            Some(names) => names
+                .iter()
+                .filter_map(|o| ingest::service::key(o, &self.settings))
+                .collect(),
+            None => {
+                let objects = self.world.services.keys();
+                let now = objects.filter_map(|o| ingest::service::key(o, &self.settings));
+                now.chain(self.services.keys().cloned()).collect()
+            }
+        };
+        let mut changed = false;
+        for key in keys {
+            let service = ingest::service::service(&key, &self.world, &self.settings, &next.mesh);
+            changed |= replace(&mut self.services, key, service);
+        }
+        if changed {
+            next.services = Arc::new(ServiceIndex::new(self.services.clone()));
+        }
+    }
+
+    fn rebuild_endpoints(&mut self, dirty: &Dirty, next: &mut Snapshot) -> BTreeSet<ServiceKey> {
+        let keys: BTreeSet<ServiceKey> = match dirty.endpoints.names() {
+            Some(names) => names
+                .iter()
+                .filter_map(|o| ingest::service::key(o, &self.settings))
+                .collect(),
+            None => self
+                .services
+                .keys()
+                .chain(self.endpoints.keys())
+                .cloned()
+                .collect(),
+        };
+        let mut changed = BTreeSet::new();
+        for key in keys {
+            let found = self.services.get(&key).map(|service| {
+                let old = self.endpoints.get(&key).map(|e| &**e);
+                let input = endpoints::Input {
+                    service,
+                    world: &self.world,
+                    workloads: &next.workloads,
+                    settings: &self.settings,
+                };
+                endpoints::of_service(&input, old)
+            });
+            if replace(&mut self.endpoints, key.clone(), found) {
+                changed.insert(key);
+            }
+        }
+        if !changed.is_empty() {
+            next.endpoints = Arc::new(meltemi_model::EndpointIndex::new(self.endpoints.clone()));
+        }
+        changed
+    }
+
+    fn diagnostics(&self, next: &Snapshot) -> Arc<[Diagnostic]> {
+        let mut all: BTreeSet<Diagnostic> = self.world.diagnostics().cloned().collect();
+        all.extend(self.routes.diagnostics().cloned());
+        all.extend(link::checks(next));
+        all.into_iter().collect()
+    }
+}
+
+/// Replaces a part of the snapshot unless the new one is equal.
+fn keep<T: PartialEq>(slot: &mut Arc<T>, new: T) {
+    if **slot != new {
+        *slot = Arc::new(new);
+    }
+}
+
+/// Replaces an entry unless the new value is equal; true when something changed.
+fn replace<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, Arc<V>>, key: K, value: Option<V>) -> bool {
+    match value {
+        Some(value) if map.get(&key).is_some_and(|old| **old == value) => false,
+        Some(value) => {
+            map.insert(key, Arc::new(value));
+            true
+        }
+        None => map.remove(&key).is_some(),
+    }
+}

@@ -1,0 +1,25 @@
+//! What the registry is told at the start.
+
+use meltemi_types::{ClusterId, Namespace};
+use std::sync::Arc;
+
+/// Fixed facts about the mesh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The DNS suffix of Kubernetes services; `cluster.local` by default.
+    pub domain: Arc<str>,
+    /// The cluster whose objects come first where several clusters have the same host.
+    pub cluster: ClusterId,
+    /// The namespace of the mesh's own objects (ConfigMap `istio`); `istio-system` by default.
+    pub namespace: Namespace,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            domain: "cluster.local".into(),
+            cluster: ClusterId::default(),
+            namespace: Namespace::istio_system(),
+        }
+    }
+}

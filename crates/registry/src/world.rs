@@ -1,0 +1,224 @@
+//! The raw objects by kind, each with its last good version and what is wrong with its newest.
+//!
+//! The one policy for objects that do not parse: the last good version stays in force; the
+//! security kinds fail closed when there is none.
+
+use crate::dirty::Dirty;
+use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
+use meltemi_api::change::Broken;
+use meltemi_api::mesh_config::MeshConfig;
+use meltemi_api::networking::destination_rule::DestinationRule;
+use meltemi_api::networking::sidecar::Sidecar;
+use meltemi_api::networking::virtual_service::VirtualService;
+use meltemi_api::security::{AuthorizationPolicy, PeerAuthentication, RequestAuthentication};
+use meltemi_api::{Change, Object, Resource};
+use meltemi_types::{ClusterId, Diagnostic, Namespace, ObjectRef};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Objects of one kind.
+pub(crate) type Table<T> = BTreeMap<Arc<ObjectRef>, Arc<Resource<T>>>;
+
+/// All objects that are in force.
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    pub(crate) services: Table<core::ServiceSpec>,
+    pub(crate) slices: Table<discovery::EndpointSlice>,
+    pub(crate) endpoints: Table<core::Endpoints>,
+    pub(crate) pods: Table<core::Pod>,
+    pub(crate) namespaces: Table<core::Namespace>,
+    pub(crate) nodes: Table<core::Node>,
+    pub(crate) virtual_services: Table<VirtualService>,
+    pub(crate) destination_rules: Table<DestinationRule>,
+    pub(crate) sidecars: Table<Sidecar>,
+    pub(crate) peer_authentications: Table<PeerAuthentication>,
+    pub(crate) authorization_policies: Table<AuthorizationPolicy>,
+    pub(crate) request_authentications: Table<RequestAuthentication>,
+    pub(crate) mesh_configs: Table<MeshConfig>,
+    /// Objects whose newest text cannot be used, whether or not there is a good version.
+    pub(crate) broken: BTreeMap<Arc<ObjectRef>, Arc<Broken>>,
+    findings: BTreeMap<Arc<str>, Arc<[Diagnostic]>>,
+    /// EndpointSlices by the Service they belong to.
+    pub(crate) slices_of: BTreeMap<Arc<ObjectRef>, BTreeMap<Arc<ObjectRef>, ()>>,
+}
+
+/// An object before and after a change.
+#[derive(Debug)]
+pub(crate) struct Touched {
+    pub(crate) object: Option<Arc<ObjectRef>>,
+    pub(crate) old: Option<Object>,
+    pub(crate) new: Option<Object>,
+}
+
+macro_rules! tables {
+    ($($kind:ident => $field:ident,)*) => {
+        impl World {
+            fn insert(&mut self, object: Object) -> Option<Object> {
+                match object {
+                    $(Object::$kind(object) => self
+                        .$field
+                        .insert(object.meta.object.clone(), object)
+                        .map(Object::$kind),)*
+                }
+            }
+
+            fn remove(&mut self, object: &ObjectRef) -> Option<Object> {
+                $(if &*object.kind == stringify!($kind) {
+                    return self.$field.remove(object).map(Object::$kind);
+                })*
+                None
+            }
+        }
+    };
+}
+
+tables! {
+    Service => services,
+    EndpointSlice => slices,
+    Endpoints => endpoints,
+    Pod => pods,
+    Namespace => namespaces,
+    Node => nodes,
+    VirtualService => virtual_services,
+    DestinationRule => destination_rules,
+    Sidecar => sidecars,
+    PeerAuthentication => peer_authentications,
+    AuthorizationPolicy => authorization_policies,
+    RequestAuthentication => request_authentications,
+    MeshConfig => mesh_configs,
+}
+
+impl World {
+    /// Takes a change and says which object it was about.
+    pub(crate) fn apply(&mut self, change: Change, dirty: &mut Dirty) -> Touched {
+        let nothing = Touched {
+            object: None,
+            old: None,
+            new: None,
+        };
+        match change {
+            Change::Upsert(object) => {
+                let key = object.key().clone();
+                let was_broken = self.broken.remove(&key).is_some();
+                dirty.diagnostics |= was_broken;
+                dirty.security |= was_broken;
+                let old = self.insert(object.clone());
+                let touched = Touched {
+                    object: Some(key),
+                    old,
+                    new: Some(object),
+                };
+                self.index_slice(&touched);
+                touched
+            }
+            Change::Delete(key) => {
+                let was_broken = self.broken.remove(&key).is_some();
+                dirty.diagnostics |= was_broken;
+                dirty.security |= was_broken;
+                let old = self.remove(&key);
+                let touched = Touched {
+                    object: Some(key),
+                    old,
+                    new: None,
+                };
+                self.index_slice(&touched);
+                touched
+            }
+            Change::Broken(broken) => {
+                dirty.diagnostics = true;
+                dirty.security = true;
+                self.broken.insert(broken.object.clone(), broken);
+                nothing
+            }
+            Change::Findings { unit, diagnostics } => {
+                dirty.diagnostics = true;
+                if diagnostics.is_empty() {
+                    self.findings.remove(&unit);
+                } else {
+                    self.findings.insert(unit, diagnostics);
+                }
+                nothing
+            }
+            Change::Synced { .. } => nothing,
+        }
+    }
+
+    /// What sources reported, in the order of objects, then units.
+    pub(crate) fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
+        let broken = self.broken.values().flat_map(|b| b.diagnostics.iter());
+        broken.chain(self.findings.values().flat_map(|d| d.iter()))
+    }
+
+    /// The pods of a namespace of a cluster.
+    pub(crate) fn pods_in<'a>(
+        &'a self,
+        cluster: &ClusterId,
+        namespace: &Namespace,
+    ) -> impl Iterator<Item = (&'a Arc<ObjectRef>, &'a Arc<Resource<core::Pod>>)> {
+        let (cluster, namespace) = (cluster.clone(), namespace.clone());
+        // Keys sort by cluster, kind, namespace, name: a namespace's pods are neighbours.
+        let from = (cluster.clone(), Some(namespace.clone()));
+        let start = self.pods.iter().next().map(|(k, _)| ObjectRef {
+            cluster: from.0,
+            kind: k.kind.clone(),
+            namespace: from.1,
+            name: smallest_name(),
+        });
+        start
+            .into_iter()
+            .flat_map(|start| self.pods.range::<ObjectRef, _>(&start..))
+            .take_while(move |(k, _)| {
+                k.cluster == cluster && k.namespace.as_ref() == Some(&namespace)
+            })
+    }
+
+    fn index_slice(&mut self, touched: &Touched) {
+        let service = |object: &Option<Object>| match object {
+            Some(Object::EndpointSlice(slice)) => slice_service(slice),
+            _ => None,
+        };
+        let Some(key) = &touched.object else { return };
+        if let Some(service) = service(&touched.old)
+            && let Some(slices) = self.slices_of.get_mut(&service)
+        {
+            slices.remove(key);
+            if slices.is_empty() {
+                self.slices_of.remove(&service);
+            }
+        }
+        if let Some(service) = service(&touched.new) {
+            self.slices_of
+                .entry(service)
+                .or_default()
+                .insert(key.clone(), ());
+        }
+    }
+}
+
+/// The Service that an EndpointSlice belongs to, by its label.
+pub(crate) fn slice_service(slice: &Resource<discovery::EndpointSlice>) -> Option<Arc<ObjectRef>> {
+    let name = slice.meta.labels.value("kubernetes.io/service-name")?;
+    Some(Arc::new(ObjectRef {
+        cluster: slice.meta.object.cluster.clone(),
+        kind: "Service".into(),
+        namespace: slice.meta.object.namespace.clone(),
+        name: name.parse().ok()?,
+    }))
+}
+
+/// No valid object name sorts before `-`.
+#[expect(
+    clippy::expect_used,
+    reason = "a literal that the type accepts; covered by a test"
+)]
+fn smallest_name() -> meltemi_types::ObjectName {
+    "-".parse().expect("a valid literal")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_smallest_name_is_one() {
+        assert_eq!(super::smallest_name().as_str(), "-");
+    }
+}
