@@ -1,0 +1,388 @@
+//! Snapshot to resources to bytes, in one place for the control plane and the command line.
+//!
+//! [`Translator`] keeps one [`Outbound`] per class and one [`Inbound`] per inbound key, runs the
+//! generators again when a snapshot changed what they read, and hands out shared results.
+
+mod make;
+
+use crate::class::{ClassKey, Deciding, InboundKey};
+use crate::view::View;
+use crate::{cluster, endpoint, listener, route};
+use make::{Memos, Steps, make};
+use meltemi_model::{Proxy, Resolution, Scope, ServiceKey, Snapshot};
+use meltemi_proto::resource::TypeSet;
+use meltemi_types::{Code, Diagnostic, Origin};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use xxhash_rust::xxh3::Xxh3;
+
+pub use make::Counts;
+
+/// Everything that all proxies of one class share.
+#[derive(Clone, Debug, Default)]
+pub struct Outbound {
+    /// Which line of sets this belongs to: revisions count within it.
+    pub line: u64,
+    /// CDS.
+    pub clusters: Arc<TypeSet>,
+    /// EDS.
+    pub endpoints: Arc<TypeSet>,
+    /// LDS.
+    pub listeners: Arc<TypeSet>,
+    /// RDS.
+    pub routes: Arc<TypeSet>,
+    /// What was found wrong while making them, sorted.
+    pub diagnostics: Arc<[Diagnostic]>,
+}
+
+/// Everything that depends on the workload a proxy stands before.
+#[derive(Clone, Debug, Default)]
+pub struct Inbound {
+    /// Which line of sets this belongs to. Each is one of its own: two workloads may come from
+    /// one predecessor.
+    pub line: u64,
+    /// CDS.
+    pub clusters: Arc<TypeSet>,
+    /// LDS.
+    pub listeners: Arc<TypeSet>,
+    /// What was found wrong while making them, sorted.
+    pub diagnostics: Arc<[Diagnostic]>,
+}
+
+/// What one proxy should have.
+#[derive(Clone, Debug)]
+pub struct Assigned {
+    /// Shared with its class.
+    pub outbound: Arc<Outbound>,
+    /// Shared with workloads like its own.
+    pub inbound: Arc<Inbound>,
+}
+
+impl Assigned {
+    /// A name for the content of the class: equal content, equal name, in any process.
+    #[must_use]
+    pub fn class_hash(&self) -> String {
+        let mut hash = Xxh3::new();
+        let outbound = &self.outbound;
+        for set in [
+            &outbound.clusters,
+            &outbound.endpoints,
+            &outbound.listeners,
+            &outbound.routes,
+        ] {
+            for resource in set.resources.values() {
+                hash.update(resource.name.as_bytes());
+                hash.update(resource.version.as_bytes());
+            }
+        }
+        format!("{:016x}", hash.digest())
+    }
+
+    /// What was found wrong in both parts, sorted, each once.
+    #[must_use]
+    pub fn diagnostics(&self) -> Vec<Diagnostic> {
+        let both = self
+            .outbound
+            .diagnostics
+            .iter()
+            .chain(self.inbound.diagnostics.iter());
+        both.cloned().collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+struct Class {
+    scope: Scope,
+    outbound: Arc<Outbound>,
+}
+
+/// How much of the mesh a snapshot changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Nothing that any proxy reads.
+    Nothing,
+    /// Endpoints only: classes and inbound keys of proxies stand.
+    Endpoints,
+    /// Anything: ask [`Translator::assign`] again for every proxy.
+    Everything,
+}
+
+/// Runs the generators and keeps what they made.
+#[derive(Default)]
+pub struct Translator {
+    snapshot: Arc<Snapshot>,
+    deciding: Deciding,
+    memos: Memos,
+    classes: HashMap<ClassKey, Class>,
+    inbounds: HashMap<InboundKey, Arc<Inbound>>,
+    lines: u64,
+}
+
+impl Translator {
+    /// Starts with a snapshot.
+    #[must_use]
+    pub fn new(snapshot: Arc<Snapshot>) -> Self {
+        let deciding = Deciding::of(&snapshot);
+        Self {
+            snapshot,
+            deciding,
+            ..Self::default()
+        }
+    }
+
+    /// The snapshot in force.
+    #[must_use]
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// What `proxy` should have; its class and inbound are made when they are new. `previous` is
+    /// what it had before: versions that fail a check now stay as they were there.
+    pub fn assign(&mut self, proxy: &Proxy, previous: Option<&Assigned>) -> Assigned {
+        let key = ClassKey::of(&self.snapshot, &self.deciding, proxy);
+        let outbound = match self.classes.get(&key) {
+            Some(class) => class.outbound.clone(),
+            None => self.make_class(key, None),
+        };
+        let key = InboundKey::of(&self.snapshot, proxy);
+        let inbound = match self.inbounds.get(&key) {
+            Some(inbound) => inbound.clone(),
+            None => {
+                let made = self.make_inbound(&key, previous.map(|p| &*p.inbound));
+                let inbound = Arc::new(made);
+                self.inbounds.insert(key, inbound.clone());
+                inbound
+            }
+        };
+        Assigned { outbound, inbound }
+    }
+
+    /// The new outbound part for a proxy after [`Extent::Endpoints`].
+    pub fn refresh(&mut self, proxy: &Proxy, old: &Assigned) -> Assigned {
+        let key = ClassKey::of(&self.snapshot, &self.deciding, proxy);
+        match self.classes.get(&key) {
+            Some(class) => Assigned {
+                outbound: class.outbound.clone(),
+                inbound: old.inbound.clone(),
+            },
+            None => self.assign(proxy, Some(old)),
+        }
+    }
+
+    /// Takes the next snapshot, of which `endpoints` names the services whose endpoints differ.
+    pub fn publish(&mut self, next: Arc<Snapshot>, endpoints: &BTreeSet<ServiceKey>) -> Extent {
+        let previous = std::mem::replace(&mut self.snapshot, next);
+        let extent = extent(&previous, &self.snapshot, endpoints);
+        match extent {
+            Extent::Nothing => {}
+            Extent::Endpoints => {
+                let keys: Vec<ClassKey> = self.classes.keys().cloned().collect();
+                for key in keys {
+                    self.remake_endpoints(&key, endpoints);
+                }
+            }
+            Extent::Everything => self.remake_everything(),
+        }
+        let live = self
+            .classes
+            .values()
+            .map(|c| c.outbound.clusters.resources.len())
+            .sum();
+        self.memos.sweep(live);
+        extent
+    }
+
+    /// Drops classes and inbounds that no proxy holds any more.
+    pub fn forget_unused(&mut self) {
+        self.classes
+            .retain(|_, class| Arc::strong_count(&class.outbound) > 1);
+        self.inbounds
+            .retain(|_, inbound| Arc::strong_count(inbound) > 1);
+    }
+
+    /// How much was built and encoded so far, and how many classes there are, by type.
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<&'static str, Counts> {
+        self.memos.counts(self.classes.len())
+    }
+
+    /// Everything found wrong while translating for any class, sorted, each once.
+    #[must_use]
+    pub fn diagnostics(&self) -> BTreeSet<Diagnostic> {
+        let outbound = self
+            .classes
+            .values()
+            .flat_map(|c| c.outbound.diagnostics.iter());
+        let inbound = self.inbounds.values().flat_map(|i| i.diagnostics.iter());
+        outbound.chain(inbound).cloned().collect()
+    }
+
+    fn make_class(&mut self, key: ClassKey, previous: Option<&Outbound>) -> Arc<Outbound> {
+        let snapshot = self.snapshot.clone();
+        let scope = snapshot.scope(
+            &key.namespace,
+            snapshot.sidecars.by_ref(key.sidecar.as_deref()),
+        );
+        let view = View::new(&snapshot, &key, &scope);
+        let line = previous.map_or_else(|| next_line(&mut self.lines), |p| p.line);
+        let was = |pick: fn(&Outbound) -> &Arc<TypeSet>| previous.map(pick);
+        let memos = &mut self.memos;
+        let clusters = make(
+            &mut memos.clusters,
+            &Steps::CLUSTERS,
+            cluster::plan(&view),
+            was(|o| &o.clusters),
+        );
+        let endpoints = make(
+            &mut memos.endpoints,
+            &Steps::ENDPOINTS,
+            endpoint::plan(&view),
+            was(|o| &o.endpoints),
+        );
+        let listeners = make(
+            &mut memos.listeners,
+            &Steps::LISTENERS,
+            listener::plan(&view),
+            was(|o| &o.listeners),
+        );
+        let routes = make(
+            &mut memos.routes,
+            &Steps::ROUTES,
+            route::plan(&view),
+            was(|o| &o.routes),
+        );
+        let found = [
+            clusters.found,
+            endpoints.found,
+            listeners.found,
+            routes.found,
+        ];
+        let outbound = Arc::new(Outbound {
+            line,
+            clusters: clusters.set,
+            endpoints: endpoints.set,
+            listeners: listeners.set,
+            routes: routes.set,
+            diagnostics: sorted(found.into_iter().flatten()),
+        });
+        let class = Class {
+            scope,
+            outbound: outbound.clone(),
+        };
+        self.classes.insert(key, class);
+        outbound
+    }
+
+    fn make_inbound(&mut self, key: &InboundKey, previous: Option<&Inbound>) -> Inbound {
+        let memos = &mut self.memos;
+        let clusters = make(
+            &mut memos.clusters,
+            &Steps::CLUSTERS,
+            cluster::plan_inbound(key),
+            previous.map(|p| &p.clusters),
+        );
+        let listeners = make(
+            &mut memos.listeners,
+            &Steps::LISTENERS,
+            listener::plan_inbound(key),
+            previous.map(|p| &p.listeners),
+        );
+        Inbound {
+            line: next_line(&mut self.lines),
+            clusters: clusters.set,
+            listeners: listeners.set,
+            diagnostics: sorted(clusters.found.into_iter().chain(listeners.found)),
+        }
+    }
+
+    fn remake_endpoints(&mut self, key: &ClassKey, changed: &BTreeSet<ServiceKey>) {
+        let Some(class) = self.classes.get(key) else {
+            return;
+        };
+        let snapshot = self.snapshot.clone();
+        let view = View::new(&snapshot, key, &class.scope);
+        let mut planned = crate::plan::Planned::default();
+        for service in changed.iter().filter_map(|k| view.by_host.get(&k.host)) {
+            if changed.contains(&service.key) {
+                let one = endpoint::plan_service(&view, service);
+                planned.items.extend(one.items);
+                planned.diagnostics.extend(one.diagnostics);
+            }
+        }
+        let touched: BTreeSet<Origin> = planned
+            .items
+            .iter()
+            .flat_map(|i| i.origins.iter().cloned())
+            .collect();
+        let old = class.outbound.clone();
+        let part = make(&mut self.memos.endpoints, &Steps::ENDPOINTS, planned, None);
+        let mut all = old.endpoints.resources.clone();
+        all.extend(
+            part.set
+                .resources
+                .iter()
+                .map(|(k, v)| (k.clone(), v.clone())),
+        );
+        let endpoints = TypeSet::next(Some(&old.endpoints), all);
+        // What was said of these endpoints before is said again, or not any more.
+        let stale = |d: &&Diagnostic| {
+            d.code == Code::SubsetWithoutEndpoints
+                && d.origin.as_ref().is_some_and(|o| touched.contains(o))
+        };
+        let kept = old.diagnostics.iter().filter(|d| !stale(d)).cloned();
+        let diagnostics = sorted(kept.chain(part.found));
+        if Arc::ptr_eq(&endpoints, &old.endpoints) && diagnostics == old.diagnostics {
+            return;
+        }
+        let outbound = Arc::new(Outbound {
+            endpoints,
+            diagnostics,
+            ..(*old).clone()
+        });
+        if let Some(class) = self.classes.get_mut(key) {
+            class.outbound = outbound;
+        }
+    }
+
+    fn remake_everything(&mut self) {
+        self.deciding = Deciding::of(&self.snapshot);
+        self.inbounds.clear();
+        for (key, class) in std::mem::take(&mut self.classes) {
+            self.make_class(key, Some(&class.outbound));
+        }
+    }
+}
+
+fn next_line(lines: &mut u64) -> u64 {
+    *lines += 1;
+    *lines
+}
+
+fn sorted(found: impl IntoIterator<Item = Diagnostic>) -> Arc<[Diagnostic]> {
+    found
+        .into_iter()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
+}
+
+/// What differs between two snapshots, by pointer; `endpoints` are known to differ.
+fn extent(old: &Snapshot, new: &Snapshot, endpoints: &BTreeSet<ServiceKey>) -> Extent {
+    let same = Arc::ptr_eq(&old.mesh, &new.mesh)
+        && Arc::ptr_eq(&old.services, &new.services)
+        && Arc::ptr_eq(&old.workloads, &new.workloads)
+        && Arc::ptr_eq(&old.routes, &new.routes)
+        && Arc::ptr_eq(&old.policies, &new.policies)
+        && Arc::ptr_eq(&old.sidecars, &new.sidecars)
+        && Arc::ptr_eq(&old.security, &new.security);
+    // Endpoints of other services are also in listeners, clusters, or decide what a proxy serves.
+    let only_eds = |key: &ServiceKey| {
+        new.services.by_key(key).is_none_or(|service| {
+            service.resolution == Resolution::Endpoints && service.selector.is_some()
+        })
+    };
+    match (same, endpoints.is_empty()) {
+        (true, true) => Extent::Nothing,
+        (true, false) if endpoints.iter().all(only_eds) => Extent::Endpoints,
+        (true | false, _) => Extent::Everything,
+    }
+}

@@ -1,0 +1,102 @@
+//! Which load assignments a class needs: one per outbound cluster that is told its endpoints.
+
+use super::locality::{self, PERSISTENT_SESSION, Preference};
+use super::{EndpointInput, Filter, Names, SubsetInput};
+use crate::by_id::ById;
+use crate::cluster::{Discovery, Spot, spots};
+use crate::plan::Planned;
+use crate::view::View;
+use meltemi_model::{Mesh, Service};
+use meltemi_types::HostPattern;
+use std::sync::Arc;
+
+/// Lists the load assignments of a class.
+#[must_use]
+pub fn plan(view: &View<'_>) -> Planned<EndpointInput> {
+    let mut planned = Planned::default();
+    for service in view.scope.services() {
+        add(view, &service, &mut planned);
+    }
+    planned
+}
+
+/// Lists the load assignments of one service.
+#[must_use]
+pub fn plan_service(view: &View<'_>, service: &Service) -> Planned<EndpointInput> {
+    let mut planned = Planned::default();
+    add(view, service, &mut planned);
+    planned
+}
+
+fn add(view: &View<'_>, service: &Service, planned: &mut Planned<EndpointInput>) {
+    let rule = view.rule(service);
+    for spot in spots(view.key.kind, service, rule, &view.mesh().config) {
+        if spot.discovery == Discovery::Endpoints {
+            let input = input(view, &spot);
+            planned.push(input.name.clone(), input, spot.origins());
+        }
+    }
+}
+
+/// All that the load assignment of one cluster depends on.
+pub(crate) fn input(view: &View<'_>, spot: &Spot<'_>) -> EndpointInput {
+    let service = spot.service;
+    let endpoints = view.endpoints(service, &spot.port.name);
+    let setting = locality::setting(&spot.policy, service, &view.mesh().config);
+    let preference = setting.and_then(|setting| Preference::of(&setting, view));
+    EndpointInput {
+        name: spot.name(),
+        // An empty list is made anew on each look, and so would never equal itself.
+        endpoints: (!endpoints.is_empty()).then_some(ById(endpoints)),
+        subset: spot.subset.map(|(_, rule)| SubsetInput {
+            subset: ById::from(&rule.subset),
+            origin: rule.origin.clone(),
+        }),
+        filter: filter(view, spot),
+        preference: preference.map(Arc::new),
+        // No proxy has a certificate yet.
+        mtls: false,
+    }
+}
+
+fn filter(view: &View<'_>, spot: &Spot<'_>) -> Filter {
+    let service = spot.service;
+    let node = || view.key.node_name.clone().unwrap_or_else(|| "".into());
+    let least = spot
+        .policy
+        .outlier_detection
+        .and_then(|o| o.min_health_percent);
+    Filter {
+        families: view.key.families,
+        names: match spot.discovery {
+            Discovery::StrictDns | Discovery::LogicalDns => Names::Resolved,
+            Discovery::Endpoints | Discovery::Destination | Discovery::Nowhere => Names::Refused,
+        },
+        cluster: is_cluster_local(service, view.mesh()).then(|| view.key.cluster.clone()),
+        node: service.node_local.then(node),
+        // With a panic threshold, endpoints that are not ready would get traffic in a panic.
+        ready_only: least.is_some_and(|percent| percent > 0),
+        no_draining: service.labels.value(PERSISTENT_SESSION).is_none(),
+    }
+}
+
+/// Services of which clients see the endpoints of their own cluster alone: those of the cluster
+/// itself, and those that mesh config names.
+fn is_cluster_local(service: &Service, mesh: &Mesh) -> bool {
+    let host = &service.key.host;
+    let names = |pattern: &str| {
+        let pattern = pattern.parse::<HostPattern>();
+        pattern.is_ok_and(|pattern| pattern.covers(host))
+    };
+    let settings = mesh.config.service_settings.iter().rev();
+    let written = settings
+        .filter(|s| s.hosts.iter().any(|h| names(h)))
+        .find_map(|s| s.settings.as_ref()?.cluster_local);
+    let own = || {
+        let namespace = service.key.namespace.as_str();
+        service.kubernetes
+            && (namespace == "kube-system"
+                || (namespace == "default" && &*service.name == "kubernetes"))
+    };
+    written.unwrap_or_else(own)
+}

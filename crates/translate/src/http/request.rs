@@ -1,0 +1,130 @@
+//! Mesh-wide settings of requests: paths, ids, and the headers that proxies add.
+//!
+//! Follows <https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/#ProxyConfig-ProxyHeaders>.
+
+use super::{HttpInput, Side};
+use crate::wire;
+use hcm::http_connection_manager as manager;
+use meltemi_api::mesh_config::{
+    ForwardClientCertDetails, NormalizationType, ProxyHeaders, SetCurrentClientCertDetails,
+};
+use meltemi_proto::any::pack;
+use meltemi_proto::envoy::config::core::v3 as core;
+use meltemi_proto::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
+use meltemi_proto::envoy::extensions::http::header_formatters::preserve_case::v3::PreserveCaseFormatterConfig;
+use meltemi_proto::envoy::extensions::request_id::uuid::v3::UuidRequestIdConfig;
+
+fn headers<'a>(input: &HttpInput<'a>) -> Option<&'a ProxyHeaders> {
+    let config = input.traits.mesh.config.default_config.as_ref()?;
+    config.proxy_headers.as_ref()
+}
+
+/// Fills in everything that mesh configuration says about requests.
+pub(super) fn settings(input: &HttpInput<'_>, out: &mut hcm::HttpConnectionManager) {
+    let headers = headers(input);
+    paths(input, out);
+    out.request_id_extension = Some(request_ids());
+    if headers.and_then(|h| h.request_id.as_ref()?.disabled) == Some(true) {
+        out.generate_request_id = Some(wire::bool(false));
+    }
+    let port = headers.and_then(|h| h.x_forwarded_port.as_ref()?.enabled);
+    out.append_x_forwarded_port = port == Some(true);
+    server(input, out);
+    if input.spec.side == Side::Inbound {
+        client_certificate(headers, out);
+    }
+}
+
+fn paths(input: &HttpInput<'_>, out: &mut hcm::HttpConnectionManager) {
+    use manager::PathWithEscapedSlashesAction as Escaped;
+    let (normalize, merge, escaped) = match input.traits.mesh.config.normalization() {
+        NormalizationType::None => (false, false, Escaped::KeepUnchanged),
+        NormalizationType::Default | NormalizationType::Base => {
+            (true, false, Escaped::KeepUnchanged)
+        }
+        NormalizationType::MergeSlashes => (true, true, Escaped::KeepUnchanged),
+        NormalizationType::DecodeAndMergeSlashes => (true, true, Escaped::UnescapeAndForward),
+    };
+    out.normalize_path = Some(wire::bool(normalize));
+    out.merge_slashes = merge;
+    out.path_with_escaped_slashes_action = escaped.into();
+}
+
+fn request_ids() -> hcm::RequestIdExtension {
+    let config = UuidRequestIdConfig {
+        use_request_id_for_trace_sampling: Some(wire::bool(true)),
+        ..UuidRequestIdConfig::default()
+    };
+    hcm::RequestIdExtension {
+        typed_config: Some(pack(&config)),
+    }
+}
+
+fn server(input: &HttpInput<'_>, out: &mut hcm::HttpConnectionManager) {
+    let server = headers(input).and_then(|h| h.server.as_ref());
+    if server.and_then(|s| s.disabled) == Some(true) {
+        out.server_header_transformation = manager::ServerHeaderTransformation::PassThrough.into();
+    }
+    let custom = server.and_then(|s| s.value.as_deref());
+    match (input.spec.side, custom.filter(|v| !v.is_empty())) {
+        (_, Some(value)) => out.server_name = value.into(),
+        (Side::Inbound, None) => out.server_name = "istio-envoy".into(),
+        (Side::Outbound, None) => {}
+    }
+}
+
+fn client_certificate(headers: Option<&ProxyHeaders>, out: &mut hcm::HttpConnectionManager) {
+    use manager::ForwardClientCertDetails as Forward;
+    let details = match headers
+        .and_then(|h| h.forwarded_client_cert)
+        .unwrap_or_default()
+    {
+        ForwardClientCertDetails::Undefined | ForwardClientCertDetails::AppendForward => {
+            Forward::AppendForward
+        }
+        ForwardClientCertDetails::Sanitize => Forward::Sanitize,
+        ForwardClientCertDetails::ForwardOnly => Forward::ForwardOnly,
+        ForwardClientCertDetails::SanitizeSet => Forward::SanitizeSet,
+        ForwardClientCertDetails::AlwaysForwardOnly => Forward::AlwaysForwardOnly,
+    };
+    out.forward_client_cert_details = details.into();
+    let shown = headers
+        .and_then(|h| h.set_current_client_cert_details.clone())
+        .unwrap_or_default();
+    let SetCurrentClientCertDetails {
+        subject,
+        cert,
+        chain,
+        dns,
+        uri,
+    } = shown;
+    out.set_current_client_cert_details = Some(manager::SetCurrentClientCertDetails {
+        subject: Some(wire::bool(subject.unwrap_or(true))),
+        cert: cert.unwrap_or(false),
+        chain: chain.unwrap_or(false),
+        dns: dns.unwrap_or(true),
+        uri: uri.unwrap_or(true),
+        ..manager::SetCurrentClientCertDetails::default()
+    });
+}
+
+/// The formatter that keeps the case of HTTP/1.1 header names, where it is wanted.
+pub(super) fn keep_case(
+    input: &HttpInput<'_>,
+) -> Option<core::http1_protocol_options::HeaderKeyFormat> {
+    use core::http1_protocol_options::{HeaderKeyFormat, header_key_format::HeaderFormat};
+    let wanted = headers(input)?.preserve_http1_header_case?;
+    wanted.then(|| HeaderKeyFormat {
+        header_format: Some(HeaderFormat::StatefulFormatter(
+            core::TypedExtensionConfig {
+                name: "preserve_case".into(),
+                typed_config: Some(pack(&PreserveCaseFormatterConfig::default())),
+            },
+        )),
+    })
+}
+
+/// True when Envoy's `x-envoy-*` headers are not to be added.
+pub(super) fn hides_debug_headers(input: &HttpInput<'_>) -> bool {
+    headers(input).and_then(|h| h.envoy_debug_headers.as_ref()?.disabled) == Some(true)
+}

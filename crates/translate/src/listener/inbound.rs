@@ -1,0 +1,549 @@
+//! The listeners before the workload itself: one that captured connections arrive at, with chains
+//! for each port that is served, or the ports that a Sidecar declares.
+//!
+//! Mesh mTLS is not served yet. Where it is demanded (STRICT), and where a policy is not
+//! understood, everything is refused: failing open would be worse.
+
+use super::bind::{Bind, Capture};
+use super::chain::{Chain, Handler, Match};
+use super::inbound_match::{Certificates, PortKind, Reading, rows};
+use super::ingress;
+use super::tcp_proxy::TcpSpec;
+use super::{ListenerInput, Role, Source, Traits, destination};
+use crate::class::InboundKey;
+use crate::http::{Access, HttpSpec, InboundRoute, Routes, Side};
+use crate::name;
+use crate::plan::Planned;
+use meltemi_model::Interception;
+use meltemi_model::security::MtlsMode;
+use meltemi_types::{Code, Diagnostic, Origin, Port, Protocol};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What this build of the control plane can serve.
+const CERTIFICATES: Certificates = Certificates::None;
+
+/// Ports of listeners that every proxy starts with: health and metrics.
+const RESERVED: [u32; 2] = [15021, 15090];
+
+/// A port before the workload.
+#[derive(Clone, Debug)]
+pub(super) struct Served {
+    /// The workload's port; `None` is every port that nobody declared.
+    pub(super) port: Option<Port>,
+    /// The first part of the chains' names: `0.0.0.0_<port>`.
+    pub(super) name: Arc<str>,
+    /// What is spoken there.
+    pub(super) protocol: Protocol,
+    /// Where it goes.
+    pub(super) cluster: Arc<str>,
+    /// The port that clients call.
+    pub(super) service_port: u32,
+    /// What the operation in traces starts with.
+    pub(super) host: Arc<str>,
+    /// Where it was declared.
+    pub(super) origin: Option<Origin>,
+}
+
+/// Lists them.
+pub(super) fn plan(key: &InboundKey) -> Planned<ListenerInput> {
+    let traits = Traits::of_workload(key);
+    let mut planned = Planned::default();
+    let (captured, bound) = match &key.sidecar {
+        Some(sidecar) if !sidecar.spec.ingress.is_empty() => {
+            ingress::served(key, sidecar, &mut planned.diagnostics)
+        }
+        Some(_) | None => (targets(key), Vec::new()),
+    };
+    let all = captured
+        .iter()
+        .chain(bound.iter().map(|(served, _)| served));
+    planned.diagnostics.extend(refusals(key, all));
+    let port = key.mesh.config.inbound_port();
+    if let (true, Some(port)) = (key.interception != Interception::None, port) {
+        let input = virtual_inbound(key, &traits, &captured, port);
+        planned.push(input.name.clone(), input, origins(key, &captured));
+    }
+    for (served, bind) in bound {
+        let mut input = ListenerInput::new(&traits, Role::Ingress, bind);
+        input.chains = chains(key, &traits, &served);
+        for chain in &mut input.chains {
+            chain.matching.port = None; // the listener's own
+        }
+        let from = origins(key, std::slice::from_ref(&served));
+        planned.push(input.name.clone(), input, from);
+    }
+    planned
+}
+
+/// The service ports that the workload stands behind, the oldest service of each port.
+fn targets(key: &InboundKey) -> Vec<Served> {
+    let mut ports = BTreeSet::new();
+    let mut served = Vec::new();
+    for target in &key.targets {
+        let port = target.target;
+        let own = target.port.protocol != Protocol::Udp && !is_reserved(key, port);
+        if !own || !ports.insert(port) {
+            continue;
+        }
+        served.push(Served {
+            port: Some(port),
+            name: name::listener("0.0.0.0", port),
+            protocol: target.port.protocol,
+            cluster: name::inbound_cluster(port),
+            service_port: target.port.number.number(),
+            host: target.service.key.host.as_str().into(),
+            origin: Some(target.service.origin.clone()),
+        });
+    }
+    served
+}
+
+/// True for the ports that the proxy itself listens on.
+pub(super) fn is_reserved(key: &InboundKey, port: Port) -> bool {
+    let config = &key.mesh.config;
+    RESERVED.contains(&port.number())
+        || [config.outbound_port(), config.inbound_port()].contains(&Some(port))
+}
+
+fn virtual_inbound(
+    key: &InboundKey,
+    traits: &Traits,
+    served: &[Served],
+    port: Port,
+) -> ListenerInput {
+    let bind = Bind::any(key.families, port, Capture::Bound);
+    let mut input = ListenerInput::new(traits, Role::VirtualInbound, bind);
+    if key.interception == Interception::Tproxy {
+        input.source = Source::Original;
+    }
+    let loops = Match {
+        port: Some(port),
+        ..Match::default()
+    };
+    let black_hole = Handler::Tcp(TcpSpec::to(name::BLACK_HOLE));
+    input.chains = vec![Chain::new(loops, black_hole).named("virtualInbound-blackhole")];
+    for undeclared in undeclared(key, served) {
+        input.chains.extend(chains(key, traits, &undeclared));
+    }
+    for one in served {
+        input.chains.extend(chains(key, traits, one));
+    }
+    input
+}
+
+/// Traffic to ports that nobody declared: all of them, and each with an mTLS mode of its own.
+fn undeclared(key: &InboundKey, served: &[Served]) -> Vec<Served> {
+    let declared: BTreeSet<Option<Port>> = served.iter().map(|s| s.port).collect();
+    let own = key.security.ports.keys().copied().map(Some);
+    let ports =
+        own.filter(|port| !declared.contains(port) && *port != key.mesh.config.inbound_port());
+    let one = |port: Option<Port>| Served {
+        port,
+        name: name::VIRTUAL_INBOUND.into(),
+        protocol: Protocol::Auto,
+        cluster: name::INBOUND_PASSTHROUGH.into(),
+        service_port: port.map_or(0, Port::number),
+        host: name::INBOUND_PASSTHROUGH.into(),
+        origin: None,
+    };
+    [None].into_iter().chain(ports).map(one).collect()
+}
+
+/// The mTLS mode of a port.
+fn mode(key: &InboundKey, served: &Served) -> MtlsMode {
+    match served.port {
+        Some(port) => key.security.mode_of(port),
+        None => key.security.mode,
+    }
+}
+
+fn access(key: &InboundKey, served: &Served) -> Access {
+    let strict = mode(key, served) == MtlsMode::Strict && CERTIFICATES == Certificates::None;
+    match strict || !key.security.guards.is_empty() {
+        true => Access::Denied,
+        false => Access::Open,
+    }
+}
+
+/// The chains of one port.
+pub(super) fn chains(key: &InboundKey, traits: &Traits, served: &Served) -> Vec<Chain> {
+    let kind = PortKind::of(served.protocol);
+    let access = access(key, served);
+    rows(kind, mode(key, served), CERTIFICATES)
+        .into_iter()
+        .map(|row| {
+            let matching = Match {
+                port: served.port,
+                transport: row.transport,
+                alpn: row.alpn.for_proxy(traits),
+                ..Match::default()
+            };
+            let (handler, name) = match row.reading {
+                Reading::Http => (http(served, access), http_name(served)),
+                Reading::Bytes => (bytes(served, access), served.name.clone()),
+            };
+            Chain::new(matching, handler).named(name)
+        })
+        .collect()
+}
+
+fn http_name(served: &Served) -> Arc<str> {
+    match &*served.name == name::VIRTUAL_INBOUND {
+        true => "virtualInbound-catchall-http".into(),
+        false => served.name.clone(),
+    }
+}
+
+fn http(served: &Served, access: Access) -> Handler {
+    let at = match (served.port, &*served.name == name::VIRTUAL_INBOUND) {
+        (Some(port), true) => name::listener("0.0.0.0", port),
+        (Some(_) | None, _) => served.name.clone(),
+    };
+    Handler::Http(HttpSpec {
+        side: Side::Inbound,
+        routes: Routes::Inline(InboundRoute {
+            cluster: served.cluster.clone(),
+            virtual_host: name::inbound_virtual_host(served.service_port),
+            operation: format!("{}:{}/*", served.host, served.service_port).into(),
+        }),
+        stat_prefix: name::stat(&format!("inbound_{at}")).into(),
+        protocol: served.protocol,
+        access,
+    })
+}
+
+fn bytes(served: &Served, access: Access) -> Handler {
+    Handler::Tcp(TcpSpec {
+        sniffer: destination::sniffer(served.protocol),
+        access,
+        ..TcpSpec::to(served.cluster.clone())
+    })
+}
+
+/// Where the listener's chains come from: services or the Sidecar, then security policies.
+fn origins(key: &InboundKey, served: &[Served]) -> Vec<Origin> {
+    let mut all: Vec<Origin> = Vec::new();
+    let declared = served.iter().filter_map(|s| s.origin.as_ref());
+    let security = key.security.origins.iter().chain(&key.security.guards);
+    for origin in declared.chain(security) {
+        if !all.contains(origin) {
+            all.push(origin.clone());
+        }
+    }
+    all
+}
+
+/// What is refused, and how to be served again.
+fn refusals<'a>(key: &InboundKey, served: impl Iterator<Item = &'a Served>) -> Vec<Diagnostic> {
+    let mut found: Vec<Diagnostic> = Vec::new();
+    for guard in &key.security.guards {
+        found.push(Diagnostic::error(
+            Code::PolicyNotUnderstood,
+            guard.clone(),
+            "all inbound traffic of the workloads it selects is denied, because this kind of \
+             policy is not translated yet",
+            "remove the object, or run the workloads without it",
+        ));
+    }
+    let Some(strictest) = key.security.origins.last() else {
+        return found;
+    };
+    let modes = key.security.ports.iter();
+    let modes = modes.filter(|(_, mode)| **mode == MtlsMode::Strict);
+    let ports = served.filter(|served| mode(key, served) == MtlsMode::Strict);
+    let strict: BTreeSet<Port> = modes
+        .map(|(port, _)| *port)
+        .chain(ports.filter_map(|served| served.port))
+        .collect();
+    let whole = key.security.mode == MtlsMode::Strict;
+    if whole || !strict.is_empty() {
+        let list: Vec<String> = strict.iter().map(Port::to_string).collect();
+        let what = match whole {
+            true => "all inbound traffic of the workloads it selects".to_owned(),
+            false => format!("inbound traffic to port {}", list.join(", ")),
+        };
+        found.push(Diagnostic::error(
+            Code::PolicyNotUnderstood,
+            strictest.clone(),
+            format!("{what} is denied, because mode STRICT demands mTLS, which is not served yet"),
+            "use mode PERMISSIVE or DISABLE",
+        ));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing_listener::{Fixture, Listeners, age, origin, port, service};
+    use meltemi_api::networking::sidecar::{
+        CaptureMode, IstioEgressListener, IstioIngressListener, Sidecar, SidecarPort,
+    };
+    use meltemi_model::SecurityIndex;
+    use meltemi_model::security::{Guard, MtlsMode, PeerPolicy};
+    use meltemi_proto::envoy::config::listener::v3::listener_filter_chain_match_predicate::Rule;
+    use meltemi_types::Code;
+    use meltemi_types::Protocol::{Auto, Http, Tcp, Udp};
+    use serde_json::json;
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    fn web() -> Fixture {
+        Fixture::of(vec![service(
+            "web",
+            "10.0.0.1",
+            &[(80, Http), (81, Tcp), (82, Auto), (53, Udp)],
+        )])
+    }
+
+    fn peer(mode: MtlsMode, ports: &[(u32, MtlsMode)]) -> SecurityIndex {
+        let ports = ports.iter().map(|(p, m)| (port(*p), Some(*m)));
+        SecurityIndex {
+            peers: vec![Arc::new(PeerPolicy {
+                origin: origin("PeerAuthentication", "peer"),
+                age: age(1, "peer"),
+                namespace: "shop".parse().unwrap(),
+                selector: Some(meltemi_types::Selector::default()),
+                mode: Some(mode),
+                ports: ports.collect::<BTreeMap<_, _>>(),
+            })],
+            guards: Vec::new(),
+        }
+    }
+
+    const PASSTHROUGH: [&str; 4] = [
+        "port=15006 -> BlackHoleCluster",
+        "raw_buffer http/1.1,h2c -> http InboundPassthroughCluster",
+        "raw_buffer -> InboundPassthroughCluster",
+        "tls -> InboundPassthroughCluster",
+    ];
+
+    fn own(all: &Listeners) -> Vec<String> {
+        let chains = all.chains("virtualInbound");
+        chains.into_iter().filter(|c| c.contains("80")).collect()
+    }
+
+    #[test]
+    fn each_port_has_the_chains_of_its_protocol() {
+        let all = web().inbound();
+        assert_eq!(all.names(), ["virtualInbound"]);
+        let chains = all.chains("virtualInbound");
+        assert_eq!(chains[..4], PASSTHROUGH);
+        assert_eq!(
+            chains[4..],
+            [
+                "port=8080 raw_buffer -> http inbound|8080||",
+                "port=8081 tls -> inbound|8081||",
+                "port=8081 raw_buffer -> inbound|8081||",
+                "port=8082 raw_buffer http/1.1,h2c -> http inbound|8082||",
+                "port=8082 raw_buffer -> inbound|8082||",
+                "port=8082 tls -> inbound|8082||",
+            ]
+        );
+        assert!(all.diagnostics.is_empty());
+        let listener = all.get("virtualInbound");
+        let names: Vec<&str> = listener
+            .filter_chains
+            .iter()
+            .map(|c| c.name.as_str())
+            .collect();
+        assert_eq!(names[1], "virtualInbound-catchall-http");
+        assert_eq!(names[4], "0.0.0.0_8080");
+    }
+
+    #[test]
+    fn inspectors_stay_away_from_ports_that_do_not_need_them() {
+        let all = web().inbound();
+        let filters = &all.get("virtualInbound").listener_filters;
+        let names: Vec<&str> = filters.iter().map(|f| f.name.as_str()).collect();
+        let known = "envoy.filters.listener.";
+        assert_eq!(
+            names,
+            ["original_dst", "tls_inspector", "http_inspector"].map(|n| format!("{known}{n}"))
+        );
+        let disabled = |index: usize| filters[index].filter_disabled.clone().unwrap().rule;
+        // TLS: HTTP port 8080 and 15006 need it not; HTTP: neither do they, nor TCP port 8081.
+        let Some(Rule::OrMatch(tls)) = disabled(1) else {
+            panic!("several ports")
+        };
+        let Some(Rule::OrMatch(http)) = disabled(2) else {
+            panic!("several ports")
+        };
+        assert_eq!((tls.rules.len(), http.rules.len()), (2, 3));
+    }
+
+    #[test]
+    fn the_oldest_service_of_a_port_decides() {
+        let mut fixture = web();
+        let mut young = service("young", "10.0.0.9", &[(80, Tcp)]);
+        young.age = age(9, "young");
+        young.selector = fixture.services[0].selector.clone();
+        fixture.services.push(young);
+        let all = fixture.inbound();
+        let chains = all.chains("virtualInbound");
+        let port = chains.iter().filter(|c| c.contains("port=8080 "));
+        assert_eq!(port.count(), 1);
+    }
+
+    #[test]
+    fn strict_ports_refuse_everything_until_mtls_is_served() {
+        let mut fixture = web();
+        fixture.security = peer(MtlsMode::Permissive, &[(8080, MtlsMode::Strict)]);
+        let all = fixture.inbound();
+        assert_eq!(
+            own(&all)[0],
+            "port=8080 raw_buffer -> denied http inbound|8080||"
+        );
+        assert_eq!(own(&all)[1], "port=8081 tls -> inbound|8081||");
+        let [finding] = all.diagnostics.as_slice() else {
+            panic!("{:?}", all.diagnostics)
+        };
+        assert_eq!(finding.code, Code::PolicyNotUnderstood);
+        assert!(finding.is_error() && finding.message.contains("port 8080"));
+
+        fixture.security = peer(MtlsMode::Strict, &[(8081, MtlsMode::Disable)]);
+        let all = fixture.inbound();
+        let denied = "envoy.filters.network.rbac";
+        assert_eq!(
+            all.chains("virtualInbound")[1..],
+            [
+                "raw_buffer http/1.1,h2c -> denied http InboundPassthroughCluster".to_owned(),
+                format!("raw_buffer -> {denied} InboundPassthroughCluster"),
+                "port=8080 raw_buffer -> denied http inbound|8080||".into(),
+                "port=8081 raw_buffer -> inbound|8081||".into(),
+                "port=8082 raw_buffer http/1.1,h2c -> denied http inbound|8082||".into(),
+                format!("port=8082 raw_buffer -> {denied} inbound|8082||"),
+            ]
+        );
+        assert_eq!(all.diagnostics.len(), 1);
+    }
+
+    #[test]
+    fn a_mode_for_a_port_that_nobody_declared_has_chains_of_its_own() {
+        let mut fixture = web();
+        fixture.security = peer(MtlsMode::Permissive, &[(9999, MtlsMode::Disable)]);
+        let all = fixture.inbound();
+        let chains = all.chains("virtualInbound");
+        let own: Vec<&String> = chains.iter().filter(|c| c.contains("9999")).collect();
+        assert_eq!(
+            own,
+            [
+                "port=9999 raw_buffer http/1.1,h2c -> http InboundPassthroughCluster",
+                "port=9999 raw_buffer -> InboundPassthroughCluster",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_policy_that_is_not_understood_denies_every_port() {
+        let mut fixture = web();
+        fixture.security.guards = vec![Arc::new(Guard {
+            origin: origin("AuthorizationPolicy", "allow"),
+            namespace: "shop".parse().unwrap(),
+            selector: None,
+        })];
+        let all = fixture.inbound();
+        let open = all.chains("virtualInbound").into_iter().filter(|c| {
+            !c.contains("denied") && !c.contains("rbac") && !c.contains("BlackHoleCluster")
+        });
+        assert_eq!(open.collect::<Vec<_>>(), Vec::<String>::new());
+        assert_eq!(all.diagnostics.len(), 1);
+        let origin = all.diagnostics[0].origin.clone().unwrap();
+        assert_eq!(origin.object.kind.as_ref(), "AuthorizationPolicy");
+    }
+
+    fn ingress(number: u32, protocol: &str, bind: Option<&str>) -> IstioIngressListener {
+        IstioIngressListener {
+            port: Some(SidecarPort {
+                number,
+                protocol: Some(protocol.into()),
+                ..SidecarPort::default()
+            }),
+            bind: bind.map(Into::into),
+            default_endpoint: Some("127.0.0.1:8080".into()),
+            ..IstioIngressListener::default()
+        }
+    }
+
+    #[test]
+    fn a_sidecars_ingress_replaces_the_services_ports() {
+        let mut fixture = web();
+        let mut bound = ingress(9081, "TCP", None);
+        bound.capture_mode = Some(CaptureMode::None);
+        fixture.sidecar = Some(Sidecar {
+            ingress: vec![
+                ingress(9080, "HTTP", None),
+                bound,
+                ingress(9080, "TCP", None),
+            ],
+            ..Sidecar::default()
+        });
+        let all = fixture.inbound();
+        assert_eq!(all.names(), ["10.1.0.1_9081", "virtualInbound"]);
+        let chains = all.chains("virtualInbound");
+        assert_eq!(chains[4..], ["port=9080 raw_buffer -> http inbound|9080||"]);
+        let named = &all.get("virtualInbound").filter_chains[4].name;
+        assert_eq!(named, "10.1.0.1_9080");
+    }
+
+    #[test]
+    fn without_interception_ingress_binds_and_nothing_else_is_there() {
+        let mut fixture = web();
+        fixture.metadata = vec![("INTERCEPTION_MODE", json!("NONE"))];
+        assert!(fixture.inbound().names().is_empty());
+        fixture.sidecar = Some(Sidecar {
+            ingress: vec![
+                ingress(9080, "HTTP", None),
+                ingress(9081, "", Some("127.0.1.7")),
+                ingress(9082, "HTTP", Some("unix:///no")),
+                ingress(9083, "HTTP", Some("127.0.1.7")),
+            ],
+            egress: vec![IstioEgressListener {
+                port: Some(SidecarPort {
+                    number: 9083,
+                    ..SidecarPort::default()
+                }),
+                bind: Some("127.0.1.7".into()),
+                ..IstioEgressListener::default()
+            }],
+            ..Sidecar::default()
+        });
+        let all = fixture.inbound();
+        assert_eq!(all.names(), ["10.1.0.1_9080", "127.0.1.7_9081"]);
+        assert_eq!(
+            all.chains("10.1.0.1_9080"),
+            ["raw_buffer -> http inbound|9080||"]
+        );
+        assert_eq!(
+            all.chains("127.0.1.7_9081"),
+            [
+                "raw_buffer http/1.1,h2c -> http inbound|9081||",
+                "raw_buffer -> inbound|9081||",
+                "tls -> inbound|9081||"
+            ]
+        );
+        let listener = all.get("10.1.0.1_9080");
+        assert!(listener.bind_to_port.is_none() && listener.listener_filters.is_empty());
+        let codes: Vec<Code> = all.diagnostics.iter().map(|d| d.code).collect();
+        assert_eq!(codes, [Code::InvalidValue, Code::ConflictingListener]);
+    }
+
+    #[test]
+    fn only_sidecars_have_listeners() {
+        let mut fixture = web();
+        fixture.node = Some("router~10.1.0.1~gw-0.shop~shop.svc.cluster.local");
+        assert!(fixture.inbound().names().is_empty());
+        assert!(fixture.outbound().names().is_empty());
+    }
+
+    #[test]
+    fn tproxy_keeps_the_clients_address() {
+        let mut fixture = web();
+        fixture.metadata = vec![("INTERCEPTION_MODE", json!("TPROXY"))];
+        let all = fixture.inbound();
+        let listener = all.get("virtualInbound");
+        assert!(listener.transparent.is_some());
+        let second = &listener.listener_filters[1].name;
+        assert_eq!(second, "envoy.filters.listener.original_src");
+    }
+}

@@ -1,0 +1,105 @@
+//! The only place where an Envoy name is formatted or parsed. The names are Istio's: istioctl,
+//! Kiali and dashboards read them.
+
+use meltemi_types::{HostPattern, Port};
+use std::fmt::Display;
+use std::sync::Arc;
+
+/// Traffic to nowhere.
+pub const BLACK_HOLE: &str = "BlackHoleCluster";
+/// Outbound traffic to where the connection was going anyway.
+pub const PASSTHROUGH: &str = "PassthroughCluster";
+/// Inbound traffic to ports that no service declares.
+pub const INBOUND_PASSTHROUGH: &str = "InboundPassthroughCluster";
+/// A cluster that does not exist: stands for destinations that cannot be.
+pub const UNKNOWN_SERVICE: &str = "UnknownService";
+/// The route configuration of HTTP proxy listeners.
+pub const HTTP_PROXY: &str = "http_proxy";
+/// The listener that captured outbound connections arrive at.
+pub const VIRTUAL_OUTBOUND: &str = "virtualOutbound";
+/// The listener that captured inbound connections arrive at.
+pub const VIRTUAL_INBOUND: &str = "virtualInbound";
+
+/// `outbound|<port>|<subset>|<host>`; an empty subset is the whole service.
+#[must_use]
+pub fn outbound_cluster(port: Port, subset: &str, host: &HostPattern) -> Arc<str> {
+    format!("outbound|{port}|{subset}|{host}").into()
+}
+
+/// `inbound|<target port>||`.
+#[must_use]
+pub fn inbound_cluster(target: Port) -> Arc<str> {
+    format!("inbound|{target}||").into()
+}
+
+/// The port, subset and host of an outbound cluster's name.
+#[must_use]
+pub fn parse_outbound(name: &str) -> Option<(Port, &str, &str)> {
+    let mut parts = name.split('|');
+    let (direction, port, subset, host) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    (direction == "outbound" && parts.next().is_none())
+        .then(|| Some((port.parse().ok()?, subset, host)))?
+}
+
+/// The SNI of mesh mTLS to a cluster: `outbound_.<port>_.<subset>_.<host>`.
+#[must_use]
+pub fn sni(port: Port, subset: &str, host: &HostPattern) -> String {
+    format!("outbound_.{port}_.{subset}_.{host}")
+}
+
+/// `<address>_<port>`.
+#[must_use]
+pub fn listener(address: impl Display, port: Port) -> Arc<str> {
+    format!("{address}_{port}").into()
+}
+
+/// The route configuration of sidecars for all HTTP services of a port: `<port>`.
+#[must_use]
+pub fn route(port: Port) -> Arc<str> {
+    port.to_string().into()
+}
+
+/// The route configuration of one sniffed service port: `<host>:<port>`.
+#[must_use]
+pub fn sniffed_route(host: &HostPattern, port: Port) -> Arc<str> {
+    format!("{host}:{port}").into()
+}
+
+/// The virtual host of a host at a port: `<host>:<port>`.
+#[must_use]
+pub fn virtual_host(host: impl Display, port: Port) -> Arc<str> {
+    format!("{host}:{port}").into()
+}
+
+/// The one virtual host of an inbound route: `inbound|http|<service port>`.
+#[must_use]
+pub fn inbound_virtual_host(port: impl Display) -> Arc<str> {
+    format!("inbound|http|{port}").into()
+}
+
+/// What ends a name inside of a statistic, so that names with dots can be told apart.
+#[must_use]
+pub fn stat(name: &str) -> String {
+    format!("{name};")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cluster_names_are_istios_and_read_back() {
+        let host: HostPattern = "reviews.shop.svc.cluster.local".parse().unwrap();
+        let port = Port::new(80).unwrap();
+        let name = outbound_cluster(port, "v1", &host);
+        assert_eq!(&*name, "outbound|80|v1|reviews.shop.svc.cluster.local");
+        assert_eq!(parse_outbound(&name), Some((port, "v1", host.as_str())));
+        assert_eq!(parse_outbound("inbound|80||"), None);
+        assert_eq!(
+            sni(port, "", &host),
+            "outbound_.80_._.reviews.shop.svc.cluster.local"
+        );
+        assert_eq!(&*inbound_cluster(port), "inbound|80||");
+    }
+}
