@@ -1,0 +1,20 @@
+//! How configuration is served: ADS, `SotW` and delta, ACK and NACK, subscriptions.
+//!
+//! * [`types`]: the table of xDS types, as data.
+//! * [`Assignment`]: what one proxy should have now. [`Source`]: who knows that.
+//! * [`session`]: one stream as a state machine without I/O; every protocol rule is there.
+//! * [`server`]: tonic glue, limits, metrics. [`debug`]: what each stream holds.
+#![deny(missing_docs)]
+
+mod assignment;
+pub mod debug;
+mod error;
+pub mod server;
+pub mod session;
+mod source;
+pub mod types;
+
+pub use assignment::{Assignment, Layer};
+pub use error::{ServeError, Unacceptable};
+pub use server::{Limits, Server};
+pub use source::{Attachment, ClientId, ClientInfo, Culprit, Event, Refusal, Source};

@@ -1,0 +1,204 @@
+//! One stream: feeds the session what comes in and yields what it says, when the transport asks.
+//!
+//! There is no queue. The transport polls for a response when it can write one, and the session
+//! then computes it from the latest state; a slow reader thereby skips states.
+
+use std::future::pending;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::stream::{BoxStream, unfold};
+use futures::{FutureExt, Stream, StreamExt};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tonic::Status;
+
+use super::client::Client;
+use super::wire::Wire;
+use super::{Accepted, Shared};
+use crate::Assignment;
+use crate::session::{Push, Session};
+use crate::source::{ClientInfo, Refusal, Source};
+
+/// The requests of a stream, as the transport hands them over.
+type Requests<W> = BoxStream<'static, Result<<W as Wire>::Request, Status>>;
+/// The responses, as the transport wants them.
+pub(super) type Responses<W> = BoxStream<'static, Result<<W as Wire>::Response, Status>>;
+
+/// How far a stream has come.
+enum Stage<W: Wire, S: Source> {
+    /// No request yet.
+    Opening(Arc<Shared<S>>, Accepted, Requests<W>),
+    /// Attached.
+    Open(Box<Connection<W, S>>),
+}
+
+/// The responses to `requests`.
+pub(super) fn respond<W: Wire, S: Source>(
+    shared: Arc<Shared<S>>,
+    accepted: Accepted,
+    requests: impl Stream<Item = Result<W::Request, Status>> + Send + 'static,
+) -> Responses<W> {
+    let opening = Stage::<W, S>::Opening(shared, accepted, requests.boxed());
+    let responses = unfold(Some(opening), |stage| async {
+        match guarded(stage?).await {
+            Ok(None) => None,
+            Ok(Some((push, connection))) => Some((Ok(W::say(push)), Some(Stage::Open(connection)))),
+            Err(status) => Some((Err(status), None)),
+        }
+    });
+    responses.boxed()
+}
+
+type Said<W, S> = Option<(Push, Box<Connection<W, S>>)>;
+
+/// The next response. A panic ends this stream and no other.
+async fn guarded<W: Wire, S: Source>(stage: Stage<W, S>) -> Result<Said<W, S>, Status> {
+    let shared = match &stage {
+        Stage::Opening(shared, ..) => shared.clone(),
+        Stage::Open(connection) => connection.shared.clone(),
+    };
+    let step = AssertUnwindSafe(step(stage)).catch_unwind();
+    step.await.unwrap_or_else(|_| {
+        shared.metrics.panics.increment(1);
+        let why = "the control plane failed on this stream; it is our bug";
+        Err(Status::internal(why))
+    })
+}
+
+async fn step<W: Wire, S: Source>(stage: Stage<W, S>) -> Result<Said<W, S>, Status> {
+    let mut connection = match stage {
+        Stage::Opening(shared, accepted, requests) => {
+            match open(shared, accepted, requests).await? {
+                Some(connection) => connection,
+                None => return Ok(None),
+            }
+        }
+        Stage::Open(connection) => connection,
+    };
+    let push = connection.next().await?;
+    Ok(push.map(|push| (push, connection)))
+}
+
+/// Attaches the client that the first request names. `None` when it closed the stream instead.
+async fn open<W: Wire, S: Source>(
+    shared: Arc<Shared<S>>,
+    accepted: Accepted,
+    mut requests: Requests<W>,
+) -> Result<Option<Box<Connection<W, S>>>, Status> {
+    let first = timeout(shared.limits.first_request, requests.next()).await;
+    let late = |_| Status::deadline_exceeded("no request came; send one after opening a stream");
+    let Some(mut request) = first.map_err(late)?.transpose()? else {
+        return Ok(None);
+    };
+    let node = W::take_node(&mut request).unwrap_or_default();
+    if node.id.is_empty() {
+        let why = "the first request names no node; set node.id";
+        return Err(Refusal::BadNode(why.to_owned()).into());
+    }
+    let info = ClientInfo {
+        id: shared.next_client(),
+        peer: accepted.peer,
+        node,
+    };
+    let mut attachment = shared.source.attach(&info)?;
+    let client = Client::new(&shared, W::FLAVOR, &info, &attachment);
+    let assignment = attachment.updates.borrow_and_update().clone();
+    let stream = shared.seed ^ info.id.0;
+    let mut connection = Box::new(Connection::<W, S> {
+        session: Session::new(W::FLAVOR, attachment.kind, stream, assignment),
+        shared,
+        requests,
+        updates: attachment.updates,
+        drained: accepted.drained,
+        opened: Instant::now(),
+        waiting_since: None,
+        client,
+    });
+    connection.hear(&request)?;
+    Ok(Some(connection))
+}
+
+/// An attached stream.
+struct Connection<W: Wire, S: Source> {
+    shared: Arc<Shared<S>>,
+    session: Session,
+    requests: Requests<W>,
+    updates: watch::Receiver<Arc<Assignment>>,
+    drained: watch::Receiver<()>,
+    opened: Instant,
+    /// Since when something waits for the client's answer.
+    waiting_since: Option<Instant>,
+    client: Client<S>,
+}
+
+impl<W: Wire, S: Source> Connection<W, S> {
+    /// The next response; `None` when the client has closed the stream.
+    async fn next(&mut self) -> Result<Option<Push>, Status> {
+        loop {
+            if self.updates.has_changed().unwrap_or(false) {
+                self.take_update();
+            }
+            if let Some(push) = self.session.next() {
+                self.waiting_since = None;
+                self.shared.metrics.sent(&push);
+                self.client.tell(&mut self.session);
+                return Ok(Some(push));
+            }
+            if !self.wait().await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Waits for something to happen and tells the session. False when the client is done.
+    async fn wait(&mut self) -> Result<bool, Status> {
+        let limits = &self.shared.limits;
+        let since = &mut self.waiting_since;
+        let patience = match self.session.waiting() {
+            true => Some(*since.get_or_insert_with(Instant::now) + limits.answer),
+            false => None,
+        };
+        let lacking = self.session.lacks_clusters();
+        let watchdog = lacking.then(|| self.opened + limits.clusters);
+        tokio::select! {
+            request = self.requests.next() => match request.transpose()? {
+                Some(request) => self.hear(&request)?,
+                None => return Ok(false),
+            },
+            changed = self.updates.changed() => match changed {
+                Ok(()) => self.take_update(),
+                Err(_) => return Err(again("this client's configuration was withdrawn")),
+            },
+            _ = self.drained.changed() => return Err(again("the control plane is going away")),
+            () = at(patience) => {
+                self.waiting_since = None;
+                self.session.overdue();
+            }
+            () = at(watchdog) => return Err(again("clusters were never asked for")),
+        }
+        Ok(true)
+    }
+
+    fn hear(&mut self, request: &W::Request) -> Result<(), Status> {
+        let heard = W::hear(&mut self.session, request);
+        self.client.tell(&mut self.session);
+        Ok(heard?)
+    }
+
+    fn take_update(&mut self) {
+        let assignment = self.updates.borrow_and_update().clone();
+        self.session.update(assignment);
+    }
+}
+
+fn again(why: &str) -> Status {
+    Status::unavailable(format!("{why}; connect again"))
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,89 @@
+//! What is counted, with handles made once: looking one up per response would cost more than the
+//! response. Names beginning with `pilot_` are Istio's, for the dashboards that read them.
+
+use std::collections::BTreeMap;
+
+use meltemi_types::TypeUrl;
+use metrics::{Counter, Gauge, counter, gauge};
+
+use crate::session::Push;
+use crate::types::{TABLE, XdsType};
+
+/// The handles of the server.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    /// Streams open now.
+    pub(super) streams: Gauge,
+    /// Streams that ended by a panic.
+    pub(super) panics: Counter,
+    types: BTreeMap<TypeUrl, TypeMetrics>,
+}
+
+/// The handles of one type.
+#[derive(Debug)]
+pub(super) struct TypeMetrics {
+    pushes: Counter,
+    resources: Counter,
+    bytes: Counter,
+    nacks: Counter,
+    rejects: Counter,
+    quarantined: Gauge,
+}
+
+impl Metrics {
+    /// Takes handles from the recorder that is installed now.
+    pub(super) fn new() -> Self {
+        let of = |row: &XdsType| (row.url, TypeMetrics::new(row.short));
+        Self {
+            streams: gauge!("pilot_xds"),
+            panics: counter!("meltemi_xds_stream_panics_total"),
+            types: TABLE.iter().map(of).collect(),
+        }
+    }
+
+    /// A response was handed to the transport.
+    pub(super) fn sent(&self, push: &Push) {
+        let Some(metrics) = self.types.get(push.row.url) else {
+            return;
+        };
+        let bytes: usize = push.resources.iter().map(|r| r.body.len()).sum();
+        metrics.pushes.increment(1);
+        metrics.resources.increment(push.resources.len() as u64);
+        metrics.bytes.increment(bytes as u64);
+    }
+
+    /// A response was refused.
+    pub(super) fn nacked(&self, type_url: &str) {
+        if let Some(metrics) = self.types.get(type_url) {
+            metrics.nacks.increment(1);
+            metrics.rejects.increment(1);
+        }
+    }
+
+    /// The number of resources in quarantine on one stream went from `before` to `now`.
+    pub(super) fn quarantined(&self, type_url: &str, before: usize, now: usize) {
+        if before == now {
+            return;
+        }
+        if let Some(metrics) = self.types.get(type_url) {
+            if now > before {
+                metrics.quarantined.increment((now - before) as f64);
+            } else {
+                metrics.quarantined.decrement((before - now) as f64);
+            }
+        }
+    }
+}
+
+impl TypeMetrics {
+    fn new(short: &'static str) -> Self {
+        Self {
+            pushes: counter!("pilot_xds_pushes", "type" => short),
+            resources: counter!("meltemi_resources_sent_total", "type" => short),
+            bytes: counter!("meltemi_resource_bytes_sent_total", "type" => short),
+            nacks: counter!("meltemi_nacks_total", "type" => short),
+            rejects: counter!("pilot_total_xds_rejects", "type" => short),
+            quarantined: gauge!("meltemi_quarantined", "type" => short),
+        }
+    }
+}

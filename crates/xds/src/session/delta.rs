@@ -1,0 +1,118 @@
+//! Delta: a request adds and drops names, a response holds what changed and what is no more.
+//!
+//! Names are taken over whatever the nonce says: a client sends each change once (Istio drops
+//! them on an old nonce). A name asked for again is answered again: Envoy asks so when a cluster
+//! warms anew.
+
+use std::sync::Arc;
+
+use meltemi_proto::envoy::service::discovery::v3::{
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource,
+};
+use meltemi_proto::google::protobuf::Any;
+use meltemi_proto::resource::Encoded;
+
+use super::ledger::{Batch, Held, Ledger, empty};
+use super::subscription::ALL;
+use super::{Push, check_names};
+use crate::error::Unacceptable;
+use crate::types::Missing;
+
+/// Takes over which names the client adds and drops. The `first` request of a type may mean
+/// everything by naming nothing, and says what the client still holds.
+pub(super) fn subscribe(
+    ledger: &mut Ledger,
+    request: &DeltaDiscoveryRequest,
+    first: bool,
+) -> Result<(), Unacceptable> {
+    let more = request.resource_names_subscribe.len() + request.initial_resource_versions.len();
+    check_names(ledger.row, ledger.subscription.names.len() + more)?;
+    let was_wildcard = ledger.subscription.wildcard;
+    let legacy = first && ledger.row.wildcard && request.resource_names_subscribe.is_empty();
+    let all = |names: &[String]| names.iter().any(|name| name == ALL);
+    if legacy || all(&request.resource_names_subscribe) {
+        ledger.subscription.wildcard = true;
+    }
+    if all(&request.resource_names_unsubscribe) {
+        ledger.subscription.wildcard = false;
+    }
+    if first {
+        report(ledger, request);
+    }
+    for name in named(&request.resource_names_subscribe) {
+        let name = ledger.intern(name);
+        let known = first && ledger.holds(&name);
+        ledger.subscription.names.insert(name.clone());
+        if known {
+            ledger.recheck(&name);
+        } else {
+            ledger.owe(&name);
+        }
+    }
+    for name in named(&request.resource_names_unsubscribe) {
+        let name = ledger.intern(name);
+        ledger.subscription.names.remove(&name);
+        if ledger.subscription.wildcard {
+            ledger.owe(&name);
+        } else {
+            ledger.recheck(&name);
+        }
+    }
+    if was_wildcard != ledger.subscription.wildcard {
+        ledger.must_answer = !was_wildcard && request.initial_resource_versions.is_empty();
+        ledger.recheck_all();
+    }
+    Ok(())
+}
+
+/// What the client holds from before also counts as asked for.
+fn report(ledger: &mut Ledger, request: &DeltaDiscoveryRequest) {
+    for (name, version) in &request.initial_resource_versions {
+        let name = ledger.intern(name);
+        if !ledger.subscription.wildcard {
+            ledger.subscription.names.insert(name.clone());
+        }
+        ledger.report(&name, version);
+    }
+}
+
+fn named(names: &[String]) -> impl Iterator<Item = &str> {
+    names.iter().map(String::as_str).filter(|name| *name != ALL)
+}
+
+/// The resources and the removed names of the response that brings `batch`.
+pub(super) fn contents(ledger: &Ledger, batch: &Batch) -> (Vec<Arc<Encoded>>, Vec<Arc<str>>) {
+    let (mut resources, mut removed) = (Vec::new(), Vec::new());
+    for (name, held) in batch {
+        let asked = ledger.subscription.explicit(name);
+        match held {
+            Held::Sent(resource) => resources.push(resource.clone()),
+            Held::Absent if asked && ledger.row.missing == Missing::EmptyResource => {
+                resources.push(empty(ledger.row, name));
+            }
+            Held::Absent | Held::Reported(_) => removed.push(name.clone()),
+        }
+    }
+    (resources, removed)
+}
+
+/// The message for the wire.
+pub(crate) fn response(push: Push) -> DeltaDiscoveryResponse {
+    let url = push.row.url;
+    let pack = |resource: Arc<Encoded>| Resource {
+        name: resource.name.to_string(),
+        version: resource.version.to_string(),
+        resource: Some(Any {
+            type_url: url.to_owned(),
+            value: resource.body.clone(),
+        }),
+        ..Resource::default()
+    };
+    DeltaDiscoveryResponse {
+        resources: push.resources.into_iter().map(pack).collect(),
+        removed_resources: push.removed.iter().map(ToString::to_string).collect(),
+        type_url: url.to_owned(),
+        nonce: push.nonce.to_string(),
+        ..DeltaDiscoveryResponse::default()
+    }
+}

@@ -1,0 +1,116 @@
+//! The one inverted dependency: who knows what a client should have, and hears how it went.
+//!
+//! The server asks a [`Source`] once per stream and then watches one cell that always holds the
+//! latest wanted state. A slow client misses states in between, never the last one.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use meltemi_proto::envoy::config::core::v3::Node;
+use meltemi_proto::resource::Encoded;
+use meltemi_types::{ProxyKind, TypeUrl};
+use tokio::sync::watch;
+
+use crate::Assignment;
+
+/// Names one stream for as long as the process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub u64);
+
+/// Who opened a stream.
+#[derive(Clone, Debug)]
+pub struct ClientInfo {
+    /// The stream.
+    pub id: ClientId,
+    /// Where it comes from; `None` when the transport does not say.
+    pub peer: Option<SocketAddr>,
+    /// What the first request said of the client. It is a claim, not an identity.
+    pub node: Node,
+}
+
+/// What an accepted client gets.
+#[derive(Debug)]
+pub struct Attachment {
+    /// What people call the client: `POD.NAMESPACE`.
+    pub key: Arc<str>,
+    /// Decides which types it may ask for.
+    pub kind: ProxyKind,
+    /// The latest wanted state. The stream ends when the sender is dropped.
+    pub updates: watch::Receiver<Arc<Assignment>>,
+}
+
+/// Why a client is turned away; becomes the status of its stream.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The node id or metadata cannot be read.
+    #[error("{0}")]
+    BadNode(String),
+    /// Not everything has been read yet: try again.
+    #[error("{0}")]
+    NotReady(String),
+    /// The client's identity does not allow it.
+    #[error("{0}")]
+    Denied(String),
+    /// No client is taken on at the moment: try again.
+    #[error("{0}")]
+    Busy(String),
+}
+
+/// A resource that Envoy refused.
+#[derive(Clone, Debug)]
+pub struct Culprit {
+    /// The refused resource, to be looked up for its origins by type, name and version.
+    pub refused: Arc<Encoded>,
+    /// The version that goes on serving; `None` when there is none.
+    pub last_good: Option<Arc<str>>,
+}
+
+/// What happened on a stream.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A response was accepted.
+    Acked {
+        /// The type.
+        type_url: TypeUrl,
+        /// The response.
+        nonce: Arc<str>,
+    },
+    /// A response was refused.
+    Nacked {
+        /// The type.
+        type_url: TypeUrl,
+        /// The response.
+        nonce: Arc<str>,
+        /// What Envoy said.
+        message: Arc<str>,
+        /// Who is to blame; empty while it is still being found out.
+        culprits: Vec<Culprit>,
+    },
+    /// Everything of that generation that had to be sent has been answered.
+    Synced {
+        /// The generation of the assignment.
+        generation: u64,
+    },
+    /// The client asked for a type it does not get.
+    Refused {
+        /// The type as the client wrote it.
+        type_url: Arc<str>,
+        /// Why it does not get it.
+        reason: &'static str,
+    },
+    /// The stream has ended; nothing follows.
+    Detached,
+}
+
+/// Knows what each client should have.
+pub trait Source: Send + Sync + 'static {
+    /// A client has sent its first request.
+    ///
+    /// # Errors
+    /// When it is turned away.
+    fn attach(&self, client: &ClientInfo) -> Result<Attachment, Refusal>;
+
+    /// Something happened on the stream of an attached client. Called on the stream's task: it
+    /// must not block.
+    fn report(&self, client: ClientId, event: Event);
+}
