@@ -1,0 +1,336 @@
+//! Flags, in our spelling and in istiod's, and the environment, into one plain `Config`.
+
+use clap::{Parser, ValueEnum};
+use meltemi_runtime::trace::Format;
+use meltemi_types::{ClusterId, Namespace};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The control plane of Meltemi, an Istio-compatible service mesh for stock Envoy.
+///
+/// Reads mesh and Kubernetes objects (YAML directories for now), and serves each proxy its
+/// configuration over ADS. With --config-dir it needs no cluster.
+#[derive(Debug, Parser)]
+#[command(name = "meltemid", version, max_term_width = 100)]
+pub(crate) struct Args {
+    /// A directory of YAML to read and watch, as [CLUSTER=]DIR; may be repeated.
+    #[arg(long = "config-dir", alias = "configDir", value_name = "[CLUSTER=]DIR")]
+    config_dir: Vec<String>,
+    /// A kubeconfig; the Kubernetes source is not there yet.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Where to serve plaintext xDS; empty (the default) is nowhere. Use loopback only.
+    #[arg(
+        long = "grpcAddr",
+        alias = "grpc-addr",
+        default_value = "",
+        value_name = "ADDR"
+    )]
+    grpc_addr: String,
+    /// Where to serve xDS over TLS; listens only when there is a certificate.
+    #[arg(
+        long = "secureGRPCAddr",
+        alias = "secure-grpc-addr",
+        value_name = "ADDR"
+    )]
+    secure_grpc_addr: Option<String>,
+    /// Where to serve health and debug pages [default: :8080; 127.0.0.1:0 outside of a cluster].
+    #[arg(long = "httpAddr", alias = "http-addr", value_name = "ADDR")]
+    http_addr: Option<String>,
+    /// Where to serve webhooks; listens only when there is a certificate.
+    #[arg(long = "httpsAddr", alias = "https-addr", value_name = "ADDR")]
+    https_addr: Option<String>,
+    /// Where to serve metrics [default: :15014; 127.0.0.1:0 outside of a cluster].
+    #[arg(
+        long = "monitoringAddr",
+        alias = "monitoring-addr",
+        value_name = "ADDR"
+    )]
+    monitoring_addr: Option<String>,
+    /// Mesh configuration; a ConfigMap `istio` of the root namespace in a directory does as well.
+    #[arg(long = "meshConfig", alias = "mesh-config", value_name = "FILE")]
+    mesh_config: Option<PathBuf>,
+    /// Mesh networks; not there yet.
+    #[arg(
+        long = "networksConfig",
+        alias = "networks-config",
+        value_name = "FILE"
+    )]
+    networks_config: Option<PathBuf>,
+    /// The DNS suffix of Kubernetes services.
+    #[arg(long, default_value = "cluster.local")]
+    domain: String,
+    /// The id of this cluster.
+    #[arg(
+        long = "clusterID",
+        alias = "cluster-id",
+        env = "CLUSTER_ID",
+        default_value = "Kubernetes"
+    )]
+    cluster_id: String,
+    /// How long streams may take to end after SIGTERM.
+    #[arg(
+        long = "shutdownDuration",
+        alias = "shutdown-duration",
+        default_value = "10s"
+    )]
+    shutdown_duration: String,
+    /// A file to write the addresses to, as JSON, once everything listens.
+    #[arg(long = "port-file", value_name = "FILE")]
+    port_file: Option<PathBuf>,
+    /// How log lines look.
+    #[arg(long = "log-format", value_enum, default_value = "text")]
+    log_format: LogFormat,
+    /// `default` behaves as Istio does; `strict` comes later. istiod's `true|false` is ignored.
+    #[arg(long, default_value = "default")]
+    profile: String,
+    /// What is logged, for example `warn,meltemi=debug`.
+    #[arg(long, env = "MELTEMI_LOG", hide = true)]
+    log: Option<String>,
+    /// A quiet time before changes are used, instead of the adaptive one.
+    #[arg(long, env = "PILOT_DEBOUNCE_AFTER", hide = true)]
+    debounce_after: Option<String>,
+    /// The longest a change may wait.
+    #[arg(long, env = "PILOT_DEBOUNCE_MAX", hide = true)]
+    debounce_max: Option<String>,
+    /// The pod's name.
+    #[arg(long, env = "POD_NAME", hide = true, default_value = "meltemid")]
+    pod_name: String,
+    /// The pod's namespace: the root namespace.
+    #[arg(
+        long,
+        env = "POD_NAMESPACE",
+        hide = true,
+        default_value = "istio-system"
+    )]
+    pod_namespace: String,
+    /// The revision.
+    #[arg(long, env = "REVISION", hide = true, default_value = "default")]
+    revision: String,
+    /// Set inside of a pod.
+    #[arg(long, env = "KUBERNETES_SERVICE_HOST", hide = true)]
+    kubernetes_service_host: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Fixed facts of this process.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) directories: Vec<(ClusterId, PathBuf)>,
+    pub(crate) mesh_config: Option<PathBuf>,
+    pub(crate) grpc: Option<SocketAddr>,
+    pub(crate) http: Option<SocketAddr>,
+    pub(crate) monitoring: Option<SocketAddr>,
+    pub(crate) port_file: Option<PathBuf>,
+    pub(crate) domain: String,
+    pub(crate) cluster: ClusterId,
+    pub(crate) namespace: Namespace,
+    pub(crate) revision: String,
+    pub(crate) pod_name: String,
+    pub(crate) shutdown: Duration,
+    pub(crate) debounce: Option<(Duration, Duration)>,
+    pub(crate) log_format: Format,
+    pub(crate) log_filter: Option<String>,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Args {
+    /// Reads the flags; the message of an error says which flag is wrong.
+    pub(crate) fn config(self) -> Result<Config, String> {
+        let Args {
+            config_dir,
+            kubeconfig,
+            grpc_addr,
+            secure_grpc_addr,
+            http_addr,
+            https_addr,
+            monitoring_addr,
+            mesh_config,
+            networks_config,
+            domain,
+            cluster_id,
+            shutdown_duration,
+            port_file,
+            log_format,
+            profile,
+            log,
+            debounce_after,
+            debounce_max,
+            pod_name,
+            pod_namespace,
+            revision,
+            kubernetes_service_host,
+        } = self;
+        refuse_later("--kubeconfig", kubeconfig.is_some())?;
+        refuse_later("--networksConfig", networks_config.is_some())?;
+        let unused = [
+            ("--secureGRPCAddr", secure_grpc_addr),
+            ("--httpsAddr", https_addr),
+        ];
+        let mut warnings: Vec<String> = unused.into_iter().filter_map(unused_address).collect();
+        warnings.extend(read_profile(&profile)?);
+        if config_dir.is_empty() {
+            return Err("nothing to read: give --config-dir [CLUSTER=]DIR".into());
+        }
+        let cluster: ClusterId = cluster_id
+            .parse()
+            .map_err(|e| format!("--clusterID: {e}"))?;
+        let in_pod = kubernetes_service_host.is_some_and(|host| !host.is_empty());
+        let local = |in_cluster: &'static str| if in_pod { in_cluster } else { "127.0.0.1:0" };
+        let max = duration(
+            "PILOT_DEBOUNCE_MAX",
+            debounce_max.as_deref().unwrap_or("10s"),
+        )?;
+        let debounce = match debounce_after {
+            Some(after) => Some((duration("PILOT_DEBOUNCE_AFTER", &after)?, max)),
+            None => None,
+        };
+        Ok(Config {
+            directories: config_dir
+                .iter()
+                .map(|d| directory(d, &cluster))
+                .collect::<Result<_, _>>()?,
+            mesh_config,
+            grpc: address("--grpcAddr", &grpc_addr)?,
+            http: address("--httpAddr", http_addr.as_deref().unwrap_or(local(":8080")))?,
+            monitoring: address(
+                "--monitoringAddr",
+                monitoring_addr.as_deref().unwrap_or(local(":15014")),
+            )?,
+            port_file,
+            domain,
+            cluster,
+            namespace: pod_namespace
+                .parse()
+                .map_err(|e| format!("POD_NAMESPACE: {e}"))?,
+            revision,
+            pod_name,
+            shutdown: duration("--shutdownDuration", &shutdown_duration)?,
+            debounce,
+            log_format: match log_format {
+                LogFormat::Text => Format::Text,
+                LogFormat::Json => Format::Json,
+            },
+            log_filter: log,
+            warnings,
+        })
+    }
+}
+
+fn refuse_later(flag: &str, given: bool) -> Result<(), String> {
+    match given {
+        true => Err(format!("{flag} is not supported yet; use --config-dir")),
+        false => Ok(()),
+    }
+}
+
+/// An address that would be served only with a certificate, of which there is none.
+fn unused_address((flag, value): (&str, Option<String>)) -> Option<String> {
+    let given = value.is_some_and(|v| !v.is_empty());
+    given.then(|| format!("{flag} is not used: there is no serving certificate"))
+}
+
+fn read_profile(profile: &str) -> Result<Option<String>, String> {
+    match profile {
+        "default" => Ok(None),
+        "true" | "false" => Ok(Some(
+            "--profile true|false is istiod's pprof switch and is ignored here".into(),
+        )),
+        "strict" => Err("--profile strict is not supported yet; use default".into()),
+        other => Err(format!(
+            "--profile {other:?} is unknown; use default or strict"
+        )),
+    }
+}
+
+/// `[CLUSTER=]DIR`.
+fn directory(text: &str, own: &ClusterId) -> Result<(ClusterId, PathBuf), String> {
+    match text.split_once('=') {
+        Some((cluster, dir)) if !cluster.contains('/') => {
+            let cluster = cluster.parse().map_err(|e| format!("--config-dir: {e}"))?;
+            Ok((cluster, dir.into()))
+        }
+        Some(_) | None => Ok((own.clone(), text.into())),
+    }
+}
+
+/// `host:port`, `:port` (all addresses), or empty for none.
+fn address(flag: &str, text: &str) -> Result<Option<SocketAddr>, String> {
+    let full = match text.strip_prefix(':') {
+        _ if text.is_empty() => return Ok(None),
+        Some(port) => format!("0.0.0.0:{port}"),
+        None => text.replace("localhost:", "127.0.0.1:"),
+    };
+    full.parse()
+        .map(Some)
+        .map_err(|_| format!("{flag} {text:?} is no address; use IP:PORT, :PORT, or \"\" for none"))
+}
+
+fn duration(flag: &str, text: &str) -> Result<Duration, String> {
+    let parsed = text
+        .parse::<meltemi_api::duration::Duration>()
+        .ok()
+        .and_then(|d| d.to_std());
+    parsed.ok_or_else(|| format!("{flag} {text:?} is no duration; use for example 10s or 100ms"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(args: &[&str]) -> Result<Config, String> {
+        let args = std::iter::once("meltemid").chain(args.iter().copied());
+        Args::try_parse_from(args)
+            .map_err(|e| e.to_string())?
+            .config()
+    }
+
+    #[test]
+    fn directories_may_name_their_cluster() {
+        let config = read(&["--config-dir", "/a", "--configDir", "east=/b"]).unwrap();
+        let names: Vec<String> = config.directories.iter().map(|d| d.0.to_string()).collect();
+        assert_eq!(names, ["Kubernetes", "east"]);
+    }
+
+    #[test]
+    fn outside_of_a_cluster_everything_is_on_loopback() {
+        let config = read(&["--config-dir", "/a"]).unwrap();
+        assert!(
+            config.grpc.is_none(),
+            "plaintext xDS is off unless asked for"
+        );
+        assert!(config.http.unwrap().ip().is_loopback());
+        assert!(config.monitoring.unwrap().ip().is_loopback());
+    }
+
+    #[test]
+    fn wrong_flags_are_named() {
+        for (args, flag) in [
+            (&["--config-dir", "/a", "--grpcAddr", "x"][..], "--grpcAddr"),
+            (
+                &["--config-dir", "/a", "--shutdownDuration", "soon"],
+                "--shutdownDuration",
+            ),
+            (&["--config-dir", "/a", "--profile", "lax"], "--profile"),
+            (
+                &["--config-dir", "/a", "--kubeconfig", "/k"],
+                "--kubeconfig",
+            ),
+            (&[], "--config-dir"),
+        ] {
+            assert!(read(args).unwrap_err().contains(flag), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn istiods_pprof_switch_is_ignored_with_a_warning() {
+        let config = read(&["--config-dir", "/a", "--profile", "true"]).unwrap();
+        assert_eq!(config.warnings.len(), 1);
+    }
+}

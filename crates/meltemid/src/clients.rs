@@ -1,0 +1,47 @@
+//! One connected proxy: who it is, and the cell that holds what it should have.
+
+use crate::plane::class_of;
+use meltemi_model::Proxy;
+use meltemi_translate::Assigned;
+use meltemi_types::xds::{CLUSTER, ENDPOINT, LISTENER, ROUTE};
+use meltemi_xds::{Assignment, Layer};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// A connected proxy.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) key: Arc<str>,
+    pub(crate) proxy: Arc<Proxy>,
+    pub(crate) assigned: Assigned,
+    pub(crate) cell: watch::Sender<Arc<Assignment>>,
+}
+
+/// Assignments made in one round: proxies that share both parts share the assignment.
+#[derive(Debug, Default)]
+pub(crate) struct Round {
+    made: HashMap<(u64, u64), Arc<Assignment>>,
+}
+
+impl Round {
+    /// The assignment of these parts.
+    pub(crate) fn assignment(&mut self, generation: u64, assigned: &Assigned) -> Arc<Assignment> {
+        let (outbound, inbound) = (&assigned.outbound, &assigned.inbound);
+        let id = (class_of(outbound), class_of(inbound));
+        let make = || {
+            let shared = |set| Layer::new(outbound.line, Arc::clone(set));
+            let own = |set| Layer::new(inbound.line, Arc::clone(set));
+            Arc::new(
+                Assignment::new(generation)
+                    .with(CLUSTER, shared(&outbound.clusters))
+                    .with(CLUSTER, own(&inbound.clusters))
+                    .with(ENDPOINT, shared(&outbound.endpoints))
+                    .with(LISTENER, shared(&outbound.listeners))
+                    .with(LISTENER, own(&inbound.listeners))
+                    .with(ROUTE, shared(&outbound.routes)),
+            )
+        };
+        self.made.entry(id).or_insert_with(make).clone()
+    }
+}

@@ -1,0 +1,77 @@
+//! The metrics that this process exposes. Names beginning with `pilot_` are Istio's.
+
+use meltemi_runtime::metrics::{Family, Shape};
+
+/// Upper bounds in seconds, from a millisecond to a minute.
+const SECONDS: &[f64] = &[
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0,
+];
+
+const fn counter(name: &'static str, help: &'static str) -> Family {
+    Family {
+        name,
+        help,
+        shape: Shape::Counter,
+    }
+}
+
+const fn gauge(name: &'static str, help: &'static str) -> Family {
+    Family {
+        name,
+        help,
+        shape: Shape::Gauge,
+    }
+}
+
+const fn seconds(name: &'static str, help: &'static str) -> Family {
+    Family {
+        name,
+        help,
+        shape: Shape::Histogram(SECONDS),
+    }
+}
+
+/// Everything that is exposed.
+pub(crate) const FAMILIES: &[Family] = &[
+    gauge("pilot_xds", "Streams that are open."),
+    counter("pilot_xds_pushes", "Responses sent, by type."),
+    counter(
+        "pilot_total_xds_rejects",
+        "Responses that proxies refused, by type.",
+    ),
+    seconds(
+        "pilot_proxy_convergence_time",
+        "Time to turn changes into configuration.",
+    ),
+    counter(
+        "meltemi_translate_builds_total",
+        "Resources built, by type.",
+    ),
+    counter("meltemi_encodes_total", "Resources encoded, by type."),
+    gauge("meltemi_classes", "Classes of proxies, by type."),
+    counter("meltemi_resources_sent_total", "Resources sent, by type."),
+    counter(
+        "meltemi_resource_bytes_sent_total",
+        "Bytes of resources sent, by type.",
+    ),
+    counter(
+        "meltemi_nacks_total",
+        "Responses that proxies refused, by type.",
+    ),
+    gauge(
+        "meltemi_quarantined",
+        "Resources held at their last good version, by type.",
+    ),
+    counter(
+        "meltemi_xds_stream_panics_total",
+        "Streams that ended in a bug.",
+    ),
+    gauge(
+        "meltemi_diagnostics",
+        "What is wrong with users' objects now, by severity.",
+    ),
+    seconds(
+        "meltemi_config_propagation_seconds",
+        "Time from a change seen to a proxy's answer.",
+    ),
+];

@@ -1,0 +1,43 @@
+//! The control plane of Meltemi: parse flags, wire the parts, run.
+
+mod args;
+mod clients;
+mod clock;
+mod families;
+mod http;
+mod node;
+mod plane;
+mod port_file;
+mod pump;
+mod report;
+mod wire;
+
+use args::Args;
+use clap::Parser;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Wrong usage.
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are answers; everything else is wrong usage.
+            let code = if error.use_stderr() { USAGE } else { 0 };
+            return match error.print() {
+                Ok(()) | Err(_) => ExitCode::from(code),
+            };
+        }
+    };
+    match args.config() {
+        Ok(config) => wire::run(config),
+        Err(message) => {
+            eprintln!("meltemid: {message}");
+            ExitCode::from(USAGE)
+        }
+    }
+}

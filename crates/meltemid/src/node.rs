@@ -1,0 +1,54 @@
+//! From the node of a first request to the facts the model reads.
+
+use meltemi_model::proxy::NodeFacts;
+use meltemi_proto::envoy::config::core::v3::Node;
+use meltemi_proto::google::protobuf::value::Kind;
+use meltemi_proto::google::protobuf::{Struct, Value};
+use meltemi_types::Locality;
+use serde_json::{Map, Value as Json};
+
+/// How deep metadata may be nested; more is left out.
+const DEPTH: usize = 16;
+
+/// What a node says of itself.
+pub(crate) fn facts(node: &Node) -> NodeFacts {
+    let locality = node.locality.as_ref().map(|l| Locality {
+        region: l.region.as_str().into(),
+        zone: l.zone.as_str().into(),
+        subzone: l.sub_zone.as_str().into(),
+    });
+    NodeFacts {
+        id: node.id.clone(),
+        metadata: node
+            .metadata
+            .as_ref()
+            .map(|m| object(m, DEPTH))
+            .unwrap_or_default(),
+        locality: locality.unwrap_or_default(),
+        extensions: node.extensions.iter().map(|e| e.name.clone()).collect(),
+    }
+}
+
+fn object(value: &Struct, depth: usize) -> Map<String, Json> {
+    value
+        .fields
+        .iter()
+        .map(|(k, v)| (k.clone(), json(v, depth.saturating_sub(1))))
+        .collect()
+}
+
+fn json(value: &Value, depth: usize) -> Json {
+    match &value.kind {
+        None | Some(Kind::NullValue(_)) => Json::Null,
+        Some(_) if depth == 0 => Json::Null,
+        Some(Kind::BoolValue(b)) => Json::Bool(*b),
+        Some(Kind::NumberValue(n)) => {
+            serde_json::Number::from_f64(*n).map_or(Json::Null, Json::Number)
+        }
+        Some(Kind::StringValue(s)) => Json::String(s.clone()),
+        Some(Kind::StructValue(s)) => Json::Object(object(s, depth)),
+        Some(Kind::ListValue(l)) => {
+            Json::Array(l.values.iter().map(|v| json(v, depth - 1)).collect())
+        }
+    }
+}

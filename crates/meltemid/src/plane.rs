@@ -1,0 +1,248 @@
+//! Where snapshots become what each connected proxy should have: the translator and the clients
+//! behind one lock that is never held across an await.
+
+use crate::clients::{Client, Round};
+use crate::{clock, node};
+use meltemi_model::{Proxy, Snapshot};
+use meltemi_registry::Published;
+use meltemi_translate::compose::{Extent, Outbound};
+use meltemi_translate::{Assigned, Translator};
+use meltemi_types::{Code, Diagnostic, Severity};
+use meltemi_xds::{Attachment, ClientId, ClientInfo, Culprit, Event, Refusal, Source};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use tokio::sync::watch;
+
+/// How many publications are remembered for measuring propagation.
+const REMEMBERED: usize = 256;
+
+/// The running control plane's state.
+#[derive(Default)]
+struct State {
+    translator: Translator,
+    ready: bool,
+    generation: u64,
+    seen: VecDeque<(u64, Instant)>,
+    clients: BTreeMap<ClientId, Client>,
+    rejected: BTreeMap<ClientId, BTreeMap<Arc<str>, Diagnostic>>,
+}
+
+/// Shared handle to the state.
+#[derive(Clone, Default)]
+pub(crate) struct Plane(Arc<Mutex<State>>);
+
+/// A number for a shared part, unique while the part lives.
+pub(crate) fn class_of<T>(part: &Arc<T>) -> u64 {
+    Arc::as_ptr(part) as u64
+}
+
+impl Plane {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the next snapshot, first seen at `seen`, and tells every proxy that it touches.
+    pub(crate) fn publish(&self, published: Published, seen: Instant) {
+        let mut state = self.state();
+        let state = &mut *state;
+        state.generation += 1;
+        state.ready = true;
+        state.seen.push_back((state.generation, seen));
+        while state.seen.len() > REMEMBERED {
+            state.seen.pop_front();
+        }
+        let extent = state
+            .translator
+            .publish(published.snapshot, &published.endpoints);
+        match extent {
+            Extent::Nothing => {}
+            Extent::Endpoints => state.refresh(),
+            Extent::Everything => state.reassign(),
+        }
+        state.translator.forget_unused();
+        state.count();
+    }
+
+    /// The snapshot in force.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.state().translator.snapshot().clone()
+    }
+
+    /// Everything that is wrong now: objects, translation, and what proxies rejected.
+    pub(crate) fn diagnostics(&self) -> BTreeSet<Diagnostic> {
+        let state = self.state();
+        let mut all = state.translator.diagnostics();
+        all.extend(state.translator.snapshot().diagnostics.iter().cloned());
+        all.extend(state.rejected.values().flat_map(|r| r.values().cloned()));
+        all
+    }
+
+    /// What the proxies of this name (`POD.NAMESPACE`) should have.
+    pub(crate) fn assigned(&self, key: &str) -> Option<Assigned> {
+        let state = self.state();
+        state
+            .clients
+            .values()
+            .find(|c| &*c.key == key)
+            .map(|c| c.assigned.clone())
+    }
+}
+
+impl State {
+    /// After a change of endpoints only: classes stand, so each is looked up once.
+    fn refresh(&mut self) {
+        let mut round = Round::default();
+        let mut fresh: HashMap<u64, Arc<Outbound>> = HashMap::new();
+        for client in self.clients.values_mut() {
+            let old = class_of(&client.assigned.outbound);
+            let outbound = match fresh.get(&old) {
+                Some(outbound) => outbound.clone(),
+                None => {
+                    let next = self
+                        .translator
+                        .refresh(&client.proxy, &client.assigned)
+                        .outbound;
+                    fresh.insert(old, next.clone());
+                    next
+                }
+            };
+            let next = Assigned {
+                outbound,
+                inbound: client.assigned.inbound.clone(),
+            };
+            hand_over(client, next, self.generation, &mut round);
+        }
+    }
+
+    /// After any other change: every proxy's class and inbound are decided again.
+    fn reassign(&mut self) {
+        let mut round = Round::default();
+        for client in self.clients.values_mut() {
+            let next = self
+                .translator
+                .assign(&client.proxy, Some(&client.assigned));
+            hand_over(client, next, self.generation, &mut round);
+        }
+    }
+
+    fn count(&self) {
+        for (name, counts) in self.translator.counts() {
+            metrics::counter!("meltemi_translate_builds_total", "type" => name)
+                .absolute(counts.builds);
+            metrics::counter!("meltemi_encodes_total", "type" => name).absolute(counts.encodes);
+            #[expect(clippy::cast_precision_loss, reason = "a small number")]
+            metrics::gauge!("meltemi_classes", "type" => name).set(counts.classes as f64);
+        }
+    }
+
+    fn attach(&mut self, client: &ClientInfo) -> Result<Attachment, Refusal> {
+        if !self.ready {
+            return Err(Refusal::NotReady(
+                "the configuration is still being read".into(),
+            ));
+        }
+        let proxy = Proxy::understand(&node::facts(&client.node))
+            .map_err(|e| Refusal::BadNode(e.to_string()))?;
+        let kind = proxy.kind();
+        if !self.translator.snapshot().serves(kind) {
+            return Err(Refusal::BadNode(format!(
+                "proxies of type {} are not served yet",
+                kind.name()
+            )));
+        }
+        let assigned = self.translator.assign(&proxy, None);
+        self.count();
+        let assignment = Round::default().assignment(self.generation, &assigned);
+        let (cell, updates) = watch::channel(assignment);
+        let key = proxy.node.id.clone();
+        let proxy = Arc::new(proxy);
+        self.clients.insert(
+            client.id,
+            Client {
+                key: key.clone(),
+                proxy,
+                assigned,
+                cell,
+            },
+        );
+        Ok(Attachment { key, kind, updates })
+    }
+
+    fn synced(&self, generation: u64) {
+        if let Some((_, seen)) = self.seen.iter().find(|(g, _)| *g == generation) {
+            let span = clock::now().saturating_duration_since(*seen);
+            metrics::histogram!("meltemi_config_propagation_seconds").record(span.as_secs_f64());
+        }
+    }
+
+    fn rejected(&mut self, client: ClientId, message: &str, culprits: Vec<Culprit>) {
+        let proxy = self.clients.get(&client).map_or("?", |c| &c.key).to_owned();
+        let all = self.rejected.entry(client).or_default();
+        for culprit in culprits {
+            let refused = culprit.refused;
+            let last_good = match culprit.last_good {
+                Some(_) => "its last good version stays in force there",
+                None => "the proxy goes without it",
+            };
+            let text = format!(
+                "proxy {proxy} rejected {}: {message}; {last_good}",
+                refused.name
+            );
+            let diagnostic = Diagnostic {
+                code: Code::Rejected,
+                severity: Severity::Error,
+                origin: refused.origins.first().cloned(),
+                location: None,
+                message: text.into(),
+                remedy: "correct the object that it was made from".into(),
+            };
+            all.insert(refused.name.clone(), diagnostic);
+        }
+    }
+}
+
+/// Puts what a proxy should have into its cell, unless it is what it already has.
+fn hand_over(client: &mut Client, next: Assigned, generation: u64, round: &mut Round) {
+    let same = Arc::ptr_eq(&client.assigned.outbound, &next.outbound)
+        && Arc::ptr_eq(&client.assigned.inbound, &next.inbound);
+    client.assigned = next;
+    if !same {
+        client
+            .cell
+            .send_replace(round.assignment(generation, &client.assigned));
+    }
+}
+
+impl Source for Plane {
+    fn attach(&self, client: &ClientInfo) -> Result<Attachment, Refusal> {
+        self.state().attach(client)
+    }
+
+    fn report(&self, client: ClientId, event: Event) {
+        let mut state = self.state();
+        match event {
+            Event::Acked {
+                type_url: _,
+                nonce: _,
+            } => {}
+            Event::Nacked {
+                type_url,
+                nonce: _,
+                message,
+                culprits,
+            } => {
+                tracing::warn!(client = client.0, type_url, error = %message, "proxy rejected configuration");
+                state.rejected(client, &message, culprits);
+            }
+            Event::Synced { generation } => state.synced(generation),
+            Event::Refused { type_url, reason } => {
+                tracing::warn!(client = client.0, %type_url, reason, "proxy asked for a type it does not get");
+            }
+            Event::Detached => {
+                state.clients.remove(&client);
+                state.rejected.remove(&client);
+            }
+        }
+    }
+}

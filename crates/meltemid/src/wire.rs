@@ -1,0 +1,289 @@
+//! Wiring, in numbered stages: 1 observe, 2 bind, 3 build, 4 spawn, 5 serve, 6 drain.
+
+use crate::args::Config;
+use crate::families::FAMILIES;
+use crate::http::{Pages, serve};
+use crate::plane::Plane;
+use crate::port_file::Ports;
+use crate::pump::{Debounce, Pump};
+use meltemi_api::yaml::{Document, Outcome, Source, read_mesh_config as read_mesh_config_text};
+use meltemi_api::{Broken, Change};
+use meltemi_files::{Directory, Options};
+use meltemi_registry::{Registry, Settings};
+use meltemi_runtime::drain::{self, Drain, Signals};
+use meltemi_runtime::metrics::Metrics;
+use meltemi_runtime::ready::Readiness;
+use meltemi_runtime::tasks::Tasks;
+use meltemi_runtime::trace;
+use meltemi_types::ClusterId;
+use meltemi_xds::{Limits, Server};
+use std::error::Error;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// No such file or directory.
+const NO_INPUT: u8 = 66;
+/// A port is taken.
+const UNAVAILABLE: u8 = 69;
+/// Our own fault.
+const INTERNAL: u8 = 70;
+
+/// Changes in flight between sources and pump; a source waits when it is full.
+const CHANGES: usize = 1024;
+
+/// Why the process ends early.
+struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    fn new(code: u8, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+}
+
+/// Runs the control plane until it is told to stop.
+pub(crate) fn run(config: Config) -> ExitCode {
+    match start(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { code, message }) => {
+            eprintln!("meltemid: {message}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn start(config: Config) -> Result<(), Failure> {
+    // 1 observe
+    trace::init(config.log_format, config.log_filter.as_deref())
+        .map_err(|e| Failure::new(crate::USAGE, e.to_string()))?;
+    let metrics = Metrics::install(FAMILIES).map_err(|e| Failure::new(INTERNAL, e.to_string()))?;
+    for warning in &config.warnings {
+        tracing::warn!(reason = %warning, "flag ignored");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new(INTERNAL, e.to_string()))?;
+    runtime.block_on(live(config, metrics))
+}
+
+/// The sockets of this process.
+struct Sockets {
+    grpc: Option<TcpListener>,
+    http: Option<TcpListener>,
+    monitoring: Option<TcpListener>,
+}
+
+impl Sockets {
+    fn bind(config: &Config) -> Result<Self, Failure> {
+        let open = |flag: &str, address: Option<SocketAddr>| {
+            address.map(|address| bind(flag, address)).transpose()
+        };
+        Ok(Self {
+            grpc: open("--grpcAddr", config.grpc)?,
+            http: open("--httpAddr", config.http)?,
+            monitoring: open("--monitoringAddr", config.monitoring)?,
+        })
+    }
+
+    fn ports(&self) -> Ports {
+        let local = |socket: &Option<TcpListener>| socket.as_ref()?.local_addr().ok();
+        Ports::new(
+            local(&self.grpc),
+            local(&self.http),
+            local(&self.monitoring),
+        )
+    }
+}
+
+fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+    let failed = |e: std::io::Error| Failure::new(UNAVAILABLE, format!("{flag} {address}: {e}"));
+    let socket = TcpListener::bind(address).map_err(failed)?;
+    socket.set_nonblocking(true).map_err(failed)?;
+    Ok(socket)
+}
+
+async fn live(config: Config, metrics: Metrics) -> Result<(), Failure> {
+    // 2 bind
+    let directories = open_directories(&config)?;
+    let mesh_config = read_mesh_config(&config)?;
+    let sockets = Sockets::bind(&config)?;
+    // 3 build
+    let readiness = Readiness::new();
+    let (synced, serving) = (readiness.gate("sources"), readiness.gate("serving"));
+    let plane = Plane::default();
+    let (sender, changes) = mpsc::channel(CHANGES);
+    let pump = Pump {
+        registry: Registry::new(Settings {
+            domain: config.domain.as_str().into(),
+            cluster: config.cluster.clone(),
+            namespace: config.namespace.clone(),
+        }),
+        plane: plane.clone(),
+        changes,
+        debounce: match config.debounce {
+            Some((after, max)) => Debounce::Fixed(after, max),
+            None => Debounce::Adaptive,
+        },
+        waiting: directories
+            .iter()
+            .map(|(source, _)| source.clone())
+            .collect(),
+        synced,
+    };
+    let server = Server::new(Arc::new(plane.clone()), Limits::default());
+    let pages = Pages {
+        plane,
+        clients: server.clients(),
+        readiness,
+        metrics,
+        identity: format!("{}.{}", config.pod_name, config.namespace),
+        revision: config.revision.clone(),
+    };
+    // 4 spawn
+    let (drainer, drain) = drain::channel();
+    let mut signals = Signals::listen().map_err(|e| Failure::new(INTERNAL, e.to_string()))?;
+    let mut tasks = Tasks::new();
+    let sent = sender.send(mesh_config).await;
+    sent.map_err(|_| Failure::new(INTERNAL, "the pump is gone"))?;
+    for (_, directory) in directories {
+        tasks.critical("directory", directory.run(sender.clone()));
+    }
+    tasks.best_effort("metrics", pages.metrics.clone().run(drain.clone()));
+    tasks.critical("pump", pump.run(drain.clone()));
+    let ports = sockets.ports();
+    spawn_servers(&mut tasks, sockets, server, pages, &drain)?;
+    // 5 serve
+    serving.open();
+    if let Some(path) = &config.port_file {
+        let written = ports.write(path);
+        written
+            .map_err(|e| Failure::new(NO_INPUT, format!("--port-file {}: {e}", path.display())))?;
+    }
+    tracing::info!(ports = ?ports, "meltemid is serving");
+    let told = tokio::select! {
+        signal = signals.next() => Ok(signal),
+        ended = tasks.run(drain.clone()) => Err(ended),
+    };
+    // 6 drain
+    serving.close();
+    drainer.start();
+    match told {
+        Ok(signal) => {
+            tracing::info!(?signal, "draining");
+            wind_down(tasks, drain, &mut signals, config.shutdown).await;
+            Ok(())
+        }
+        Err(Ok(())) => Err(Failure::new(INTERNAL, "every task has ended")),
+        Err(Err(ended)) => {
+            let cause = ended.source().map(|c| format!(": {c}")).unwrap_or_default();
+            Err(Failure::new(INTERNAL, format!("{ended}{cause}")))
+        }
+    }
+}
+
+/// Lets streams end, but not for longer than asked; a second signal ends it at once.
+async fn wind_down(
+    mut tasks: Tasks,
+    drain: Drain,
+    signals: &mut Signals,
+    longest: std::time::Duration,
+) {
+    tokio::select! {
+        ended = tasks.run(drain) => {
+            if let Err(error) = ended {
+                tracing::warn!(%error, "a task failed while draining");
+            }
+        }
+        () = tokio::time::sleep(longest) => tracing::warn!("gave up waiting for streams to end"),
+        _again = signals.next() => {}
+    }
+}
+
+/// The directories and the name by which each says that it has been read.
+fn open_directories(config: &Config) -> Result<Vec<(Arc<str>, Directory)>, Failure> {
+    let open = |(cluster, path): &(ClusterId, PathBuf)| {
+        let options = Options {
+            cluster: cluster.clone(),
+            root_namespace: config.namespace.clone(),
+            ..Options::default()
+        };
+        let directory = Directory::open(path, options)
+            .map_err(|e| Failure::new(NO_INPUT, format!("--config-dir: {e}")))?;
+        Ok((path.display().to_string().into(), directory))
+    };
+    config.directories.iter().map(open).collect()
+}
+
+/// The mesh configuration that `--meshConfig` names, read once.
+fn read_mesh_config(config: &Config) -> Result<Vec<Change>, Failure> {
+    let Some(path) = &config.mesh_config else {
+        return Ok(Vec::new());
+    };
+    let bytes = std::fs::read(path)
+        .map_err(|e| Failure::new(NO_INPUT, format!("--meshConfig {}: {e}", path.display())))?;
+    let source = Source {
+        cluster: config.cluster.clone(),
+        root_namespace: config.namespace.clone(),
+        ..Source::new(path.display().to_string())
+    };
+    Ok(document_changes(read_mesh_config_text(&bytes, &source)))
+}
+
+fn document_changes(document: Document) -> Vec<Change> {
+    let Document {
+        location,
+        header: _,
+        outcome,
+        diagnostics,
+    } = document;
+    let said = Change::Findings {
+        unit: location.file,
+        diagnostics: diagnostics.clone().into(),
+    };
+    match outcome {
+        Outcome::Object(object) => vec![Change::Upsert(object), said],
+        Outcome::Broken { object, selector } => vec![Change::Broken(Arc::new(Broken {
+            object,
+            selector,
+            diagnostics: diagnostics.into(),
+        }))],
+        Outcome::LeftOut | Outcome::Foreign | Outcome::Unclear => vec![said],
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one process")]
+fn spawn_servers(
+    tasks: &mut Tasks,
+    sockets: Sockets,
+    server: Server<Plane>,
+    pages: Pages,
+    drain: &Drain,
+) -> Result<(), Failure> {
+    let failed = |e: std::io::Error| Failure::new(INTERNAL, e.to_string());
+    if let Some(socket) = sockets.grpc {
+        let socket = tokio::net::TcpListener::from_std(socket).map_err(failed)?;
+        let mut drain = drain.clone();
+        tasks.critical("xds", async move {
+            server
+                .serve(socket, async move { drain.started().await })
+                .await
+        });
+    }
+    let pages = Arc::new(pages);
+    for (name, socket) in [("http", sockets.http), ("monitoring", sockets.monitoring)] {
+        if let Some(socket) = socket {
+            let (pages, drain) = (pages.clone(), drain.clone());
+            tasks.critical(name, serve(socket, pages, drain));
+        }
+    }
+    Ok(())
+}
