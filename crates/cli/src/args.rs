@@ -1,0 +1,175 @@
+//! The words of the command line. What is fixed in them is fixed for scripts: flags are added,
+//! never changed.
+
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Looks into the mesh: what a proxy is told, and why.
+///
+/// Reads the same objects as the control plane and translates them with the same code, offline.
+#[derive(Debug, Parser)]
+#[command(
+    name = "meltemi",
+    version,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 fine, 1 an object is in error, 64 wrong usage, 65 unreadable \
+                  input, 66 no such file or directory, 70 a bug of meltemi."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Translate(Box<Translate>),
+    ExplainCode(ExplainCode),
+    Version(Version),
+}
+
+/// Print what a proxy is told by the control plane, made from files.
+///
+/// Findings about the objects are printed to stderr, one a line, and are part of the answer.
+/// An error among them makes the exit code 1; the answer is whole all the same.
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("who").required(true).args(["proxy", "node", "scenario"]),
+    after_help = "Examples:
+  meltemi translate -f manifests/demo --proxy pod/shop/frontend
+  meltemi translate -f manifests/demo --proxy pod/shop/frontend --type route -o json
+  meltemi translate -f mesh/ -f extra.yaml \\
+      --proxy sidecar~10.1.0.7~web-0.shop~shop.svc.cluster.local --type cluster
+  kubectl get vs,dr,svc,pod,endpointslice -A -o yaml | meltemi translate -f - --proxy pod/shop/web-0
+  meltemi translate -f mesh/ --node node.json --form static -o json > envoy.json
+  envoy --mode validate -c envoy.json"
+)]
+pub(crate) struct Translate {
+    /// Files or directories of YAML; - is standard input. May be repeated.
+    #[arg(
+        short = 'f',
+        long = "filename",
+        value_name = "FILE|DIR|-",
+        num_args = 1..,
+        required_unless_present = "scenario"
+    )]
+    pub(crate) filename: Vec<PathBuf>,
+    /// Whose configuration: a node id TYPE~IP~POD.NAMESPACE~DOMAIN (TYPE is sidecar or router),
+    /// or pod/NAMESPACE/NAME for a Pod among the files.
+    #[arg(long, value_name = "NODE_ID|pod/NS/NAME")]
+    pub(crate) proxy: Option<String>,
+    /// Whose configuration: Envoy's node (core.v3.Node) as JSON, with its metadata.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) node: Option<PathBuf>,
+    /// A scenario file; comes later.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) scenario: Option<PathBuf>,
+    /// Print one type of resources only (secret, extension and nametable come later).
+    #[arg(long = "type", value_enum, default_value = "all", value_name = "TYPE")]
+    pub(crate) kind: Kind,
+    /// Print only resources of this name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// resources: what ADS sends, each with version and origin. static: a whole bootstrap with
+    /// everything in place, as `envoy --mode validate` takes it.
+    #[arg(long, value_enum, default_value = "resources", value_name = "FORM")]
+    pub(crate) form: Form,
+    /// Mesh configuration; a ConfigMap `istio` of namespace istio-system among the files does
+    /// as well.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mesh_config: Option<PathBuf>,
+    /// Mesh networks; come later.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mesh_networks: Option<PathBuf>,
+    /// How to print it.
+    #[arg(
+        short = 'o',
+        long,
+        value_enum,
+        default_value = "yaml",
+        value_name = "FORMAT"
+    )]
+    pub(crate) output: Format,
+}
+
+/// Say what a diagnostic code means, what the mesh does meanwhile, and what to do.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  meltemi explain-code MLT0201
+  meltemi explain-code MLT0201 -o json
+  meltemi explain-code --all")]
+pub(crate) struct ExplainCode {
+    /// The code, for example MLT0201.
+    #[arg(value_name = "CODE", required_unless_present = "all")]
+    pub(crate) code: Option<String>,
+    /// All codes; as text this is the page docs/codes.md.
+    #[arg(long, conflicts_with = "code")]
+    pub(crate) all: bool,
+    /// How to print it.
+    #[arg(
+        short = 'o',
+        long,
+        value_enum,
+        default_value = "text",
+        value_name = "FORMAT"
+    )]
+    pub(crate) output: TextFormat,
+}
+
+/// Print the version of this program and the revision it was built from.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  meltemi version
+  meltemi version -o json")]
+pub(crate) struct Version {
+    /// How to print it.
+    #[arg(
+        short = 'o',
+        long,
+        value_enum,
+        default_value = "text",
+        value_name = "FORMAT"
+    )]
+    pub(crate) output: TextFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    Listener,
+    Route,
+    Cluster,
+    Endpoint,
+    Secret,
+    Extension,
+    Nametable,
+    All,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    Resources,
+    Static,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Yaml,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TextFormat {
+    Text,
+    Json,
+    Yaml,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_words_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,205 @@
+//! `meltemi translate`: objects from files, through the registry and the translator of the control
+//! plane, for one proxy. A version printed here is the version that ADS sends.
+
+use crate::args::{Form, Kind, Translate};
+use crate::failure::{Answer, FINE, Failure, INTERNAL, NEGATIVE};
+use crate::input;
+use crate::node::{self, INTERCEPTION_MODE, Node};
+use crate::output::{API_VERSION, render};
+use meltemi_api::Change;
+use meltemi_bootstrap::{AdminAddress, Resources};
+use meltemi_model::Snapshot;
+use meltemi_proto::pool;
+use meltemi_proto::resource::{Encoded, TypeSet};
+use meltemi_registry::{Registry, Settings};
+use meltemi_translate::{Assigned, Translator};
+use meltemi_types::Diagnostic;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Translates for one proxy.
+pub(crate) fn run(args: Translate) -> Result<Answer, Failure> {
+    refuse_later(&args)?;
+    let changes = input::read(&args.filename, args.mesh_config.as_deref())?;
+    let (node, snapshot) = find(&args, changes)?;
+    let proxy = node.proxy()?;
+    if !snapshot.serves(proxy.kind()) {
+        let kind = proxy.kind().name();
+        let message = format!("proxies of type {kind} are not served yet; use sidecar or router");
+        return Err(Failure::usage(message));
+    }
+    let assigned = Translator::new(snapshot.clone()).assign(&proxy, None);
+    let mut found: BTreeSet<Diagnostic> = snapshot.diagnostics.iter().cloned().collect();
+    found.extend(assigned.diagnostics());
+    let document = match args.form {
+        Form::Resources => resources(&args, &node, &assigned, &found)?,
+        Form::Static => bootstrap(&node, &assigned)?,
+    };
+    Ok(Answer {
+        text: render(args.output, &document),
+        notes: lines(&found),
+        code: match found.iter().any(Diagnostic::is_error) {
+            true => NEGATIVE,
+            false => FINE,
+        },
+    })
+}
+
+/// What is fixed in the command line but not there yet, and what makes no sense together.
+fn refuse_later(args: &Translate) -> Result<(), Failure> {
+    let later = |what: &str| Err(Failure::usage(format!("{what} comes later")));
+    if args.scenario.is_some() {
+        return later("--scenario");
+    }
+    if args.mesh_networks.is_some() {
+        return later("--mesh-networks");
+    }
+    match args.kind {
+        Kind::Secret => return later("--type secret"),
+        Kind::Extension => return later("--type extension"),
+        Kind::Nametable => return later("--type nametable"),
+        Kind::Listener | Kind::Route | Kind::Cluster | Kind::Endpoint | Kind::All => {}
+    }
+    if args.form == Form::Static && (args.kind != Kind::All || args.name.is_some()) {
+        let message = "--form static is a whole bootstrap; drop --type and --name";
+        return Err(Failure::usage(message));
+    }
+    Ok(())
+}
+
+/// The proxy and the mesh. The id of a proxy says under which domain its services are; a Pod is
+/// found once the mesh is read.
+fn find(args: &Translate, changes: Vec<Change>) -> Result<(Node, Arc<Snapshot>), Failure> {
+    let named = match (&args.proxy, &args.node) {
+        (_, Some(path)) => Some(Node::from_file(path)?),
+        (Some(proxy), None) if !proxy.starts_with("pod/") => Some(Node::from_id(proxy)?),
+        (Some(_) | None, None) => None,
+    };
+    if let Some(node) = named {
+        let mut settings = Settings::default();
+        if let Some(domain) = node.domain() {
+            settings.domain = domain.into();
+        }
+        return Ok((node, snapshot(settings, changes)));
+    }
+    let pod = args.proxy.as_deref().unwrap_or_default();
+    let pod = pod.strip_prefix("pod/").and_then(|p| p.split_once('/'));
+    let pod = pod.ok_or_else(|| Failure::usage("--proxy: write pod/NAMESPACE/NAME"))?;
+    let findings = input::findings(&changes);
+    let interception = input::pod_annotation(&changes, pod, INTERCEPTION_MODE);
+    let interception = interception.map(str::to_owned);
+    let snapshot = snapshot(Settings::default(), changes);
+    let node = match node::find_pod(&snapshot, pod) {
+        Ok(workload) => Node::from_workload(workload, interception.as_deref()),
+        Err(failure) => {
+            let notes = lines(&findings);
+            return Err(Failure { notes, ..failure });
+        }
+    };
+    Ok((node, snapshot))
+}
+
+fn snapshot(settings: Settings, changes: Vec<Change>) -> Arc<Snapshot> {
+    let mut registry = Registry::new(settings);
+    for change in changes {
+        registry.apply(change);
+    }
+    registry.publish().snapshot
+}
+
+fn lines(found: &BTreeSet<Diagnostic>) -> Vec<String> {
+    found.iter().map(ToString::to_string).collect()
+}
+
+/// The sets of one type, the shared part first.
+fn sets(assigned: &Assigned, kind: Kind) -> Vec<&Arc<TypeSet>> {
+    let Assigned { outbound, inbound } = assigned;
+    match kind {
+        Kind::Cluster => vec![&outbound.clusters, &inbound.clusters],
+        Kind::Endpoint => vec![&outbound.endpoints],
+        Kind::Listener => vec![&outbound.listeners, &inbound.listeners],
+        Kind::Route => vec![&outbound.routes],
+        Kind::Secret | Kind::Extension | Kind::Nametable | Kind::All => Vec::new(),
+    }
+}
+
+fn of_kind(assigned: &Assigned, kind: Kind) -> impl Iterator<Item = &Arc<Encoded>> {
+    let sets = sets(assigned, kind).into_iter();
+    sets.flat_map(|set| set.resources.values())
+}
+
+/// The answer to most questions: each resource with its version and origin.
+fn resources(
+    args: &Translate,
+    node: &Node,
+    assigned: &Assigned,
+    found: &BTreeSet<Diagnostic>,
+) -> Result<Value, Failure> {
+    let kinds = [
+        ("cluster", Kind::Cluster),
+        ("endpoint", Kind::Endpoint),
+        ("listener", Kind::Listener),
+        ("route", Kind::Route),
+    ];
+    let mut types = Map::new();
+    for (name, kind) in kinds {
+        if args.kind != Kind::All && args.kind != kind {
+            continue;
+        }
+        let wanted = |r: &&Arc<Encoded>| args.name.as_deref().is_none_or(|n| n == &*r.name);
+        let all = of_kind(assigned, kind).filter(wanted);
+        let all: Result<Vec<Value>, Failure> = all.map(|r| resource(r)).collect();
+        types.insert(name.into(), Value::Array(all?));
+    }
+    Ok(json!({
+        "apiVersion": API_VERSION,
+        "kind": "ProxyResources",
+        "node": node.bootstrap().to_json(),
+        "class": assigned.class_hash(),
+        "resources": types,
+        "diagnostics": found.iter().map(diagnostic).collect::<Vec<_>>(),
+    }))
+}
+
+fn resource(encoded: &Encoded) -> Result<Value, Failure> {
+    Ok(json!({
+        "name": encoded.name,
+        "version": encoded.version,
+        "origin": encoded.origins,
+        "resource": decoded(encoded)?,
+    }))
+}
+
+/// The message as JSON, read back from the bytes that a proxy gets.
+fn decoded(encoded: &Encoded) -> Result<Value, Failure> {
+    let name = encoded.type_url.rsplit('/').next().unwrap_or_default();
+    pool::to_json(name, &encoded.body)
+        .map_err(|e| Failure::new(INTERNAL, format!("{} cannot be shown: {e}", encoded.name)))
+}
+
+fn diagnostic(diagnostic: &Diagnostic) -> Value {
+    let mut value = serde_json::to_value(diagnostic).unwrap_or_default();
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("text".into(), diagnostic.to_string().into());
+    }
+    value
+}
+
+/// Everything in one file for Envoy, without a control plane.
+fn bootstrap(node: &Node, assigned: &Assigned) -> Result<Value, Failure> {
+    let all = |kind| -> Result<Vec<Value>, Failure> {
+        of_kind(assigned, kind).map(|r| decoded(r)).collect()
+    };
+    let resources = Resources {
+        clusters: all(Kind::Cluster)?,
+        endpoints: all(Kind::Endpoint)?,
+        listeners: all(Kind::Listener)?,
+        routes: all(Kind::Route)?,
+    };
+    let admin = AdminAddress {
+        address: "127.0.0.1".into(),
+        port: 0,
+    };
+    Ok(resources.static_form(&node.bootstrap(), &admin))
+}

@@ -1,0 +1,52 @@
+//! `meltemi`, the human's tool: what the control plane would do, offline, with the same registry
+//! and the same translator.
+//!
+//! stdout is the answer and nothing else; stderr is for people. Exit codes are fixed, see
+//! [`failure`].
+
+mod args;
+mod cmd;
+mod failure;
+mod input;
+mod node;
+mod output;
+mod yaml;
+
+use args::{Cli, Command};
+use clap::Parser;
+use failure::{Answer, Failure};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match std::panic::catch_unwind(run) {
+        Ok(code) => ExitCode::from(code),
+        Err(_) => ExitCode::from(failure::INTERNAL),
+    }
+}
+
+fn run() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return output::misuse(&error),
+    };
+    let answer = match cli.command {
+        Command::Translate(args) => cmd::translate::run(*args),
+        Command::ExplainCode(args) => cmd::explain_code::run(&args),
+        Command::Version(args) => Ok(cmd::version::run(&args)),
+    };
+    match answer {
+        Ok(Answer { text, notes, code }) => {
+            output::say(&notes);
+            output::answer(&text, code)
+        }
+        Err(Failure {
+            code,
+            message,
+            notes,
+        }) => {
+            output::say(&notes);
+            output::say(&[format!("meltemi: {message}")]);
+            code
+        }
+    }
+}
