@@ -1,0 +1,95 @@
+//! Addresses 127.0.1.N, each owned by one workload of one run on this machine.
+//!
+//! The owner holds a lock on a file of the temporary directory; the system releases it however
+//! the owner dies. An address on which a wanted port is taken (by a process that is still dying,
+//! or by one bound to all addresses) is passed over.
+
+use anyhow::{Result, bail};
+use rustix::fs::{FlockOperation, flock};
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+/// The values of N that are given away.
+const RANGE: std::ops::RangeInclusive<u8> = 11..=250;
+
+/// An address that is ours while the value lives.
+#[derive(Debug)]
+pub struct Lease {
+    address: Ipv4Addr,
+    _lock: File,
+}
+
+impl Lease {
+    /// Takes a free address on which all of `ports` can be bound.
+    ///
+    /// # Errors
+    /// There is none; the error says how many are held and which ports are taken everywhere.
+    pub fn take(ports: &[u16]) -> Result<Self> {
+        let mut held = 0;
+        let mut busy = None;
+        for last in RANGE {
+            let address = Ipv4Addr::new(127, 0, 1, last);
+            let Some(lock) = lock(address) else {
+                held += 1;
+                continue;
+            };
+            match ports.iter().find(|port| !is_free((address, **port).into())) {
+                None => {
+                    return Ok(Self {
+                        address,
+                        _lock: lock,
+                    });
+                }
+                Some(port) => busy = Some(*port),
+            }
+        }
+        match busy {
+            Some(port) => bail!("port {port} is taken on every free address 127.0.1.N; free it"),
+            None => bail!("all {held} addresses 127.0.1.N are in use by other runs; stop one"),
+        }
+    }
+
+    /// The address.
+    #[must_use]
+    pub fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+}
+
+/// True when a listener can be bound there.
+#[must_use]
+pub fn is_free(address: SocketAddr) -> bool {
+    TcpListener::bind(address).is_ok()
+}
+
+/// The lock, unless another holds it or it belongs to another user.
+fn lock(address: Ipv4Addr) -> Option<File> {
+    let path = std::env::temp_dir().join(format!("meltemi-{address}.lock"));
+    let opened = File::open(&path).or_else(|_| File::create(&path));
+    let file = opened.ok()?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
+    Some(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_one_owner_at_a_time() {
+        let first = Lease::take(&[]).unwrap();
+        let second = Lease::take(&[]).unwrap();
+        assert_ne!(first.address(), second.address());
+        assert!(lock(first.address()).is_none());
+    }
+
+    #[test]
+    fn an_address_with_a_taken_port_is_passed_over() {
+        let first = Lease::take(&[]).unwrap();
+        let listener = TcpListener::bind((first.address(), 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let address = first.address();
+        drop(first);
+        assert_ne!(Lease::take(&[port]).unwrap().address(), address);
+    }
+}

@@ -1,0 +1,19 @@
+//! What tests, demo and benchmarks share: real Envoys, workloads, a control plane, an ADS client.
+//!
+//! Everything but the ADS client is blocking and needs no runtime, so `cargo xtask` stays quick to
+//! build. Every process that is started here dies with the one that started it, however that ends
+//! (see [`guard`]). Nothing sleeps: [`wait::until`] looks for an event and has a deadline.
+#![deny(missing_docs)]
+
+#[cfg(feature = "ads")]
+pub mod ads_client;
+pub mod envoy;
+pub mod guard;
+pub mod http;
+pub mod lease;
+pub mod mesh;
+pub mod paths;
+pub mod plane;
+pub mod process;
+pub mod rewrite;
+pub mod wait;
