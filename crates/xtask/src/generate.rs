@@ -1,0 +1,42 @@
+//! `cargo xtask generate`: files that are made from code, so that they cannot disagree with it.
+
+use crate::shell::say;
+use anyhow::Result;
+use meltemi_testkit::paths;
+use meltemi_types::diagnostic::codes_page;
+use std::path::Path;
+
+/// Every generated file: where it is and what it must hold.
+fn files() -> [(&'static str, String); 1] {
+    [("docs/codes.md", codes_page())]
+}
+
+/// Writes all of them.
+pub(crate) fn write() -> Result<u8> {
+    for (name, text) in files() {
+        let path = paths::repository().join(name);
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir)?;
+        }
+        std::fs::write(&path, text)?;
+        say(&format!("wrote {name}"));
+    }
+    Ok(0)
+}
+
+/// Names those that are not current.
+pub(crate) fn check() -> Result<u8> {
+    let stale =
+        |path: &Path, text: &str| std::fs::read_to_string(path).ok().as_deref() != Some(text);
+    let mut code = 0;
+    for (name, text) in files() {
+        if stale(&paths::repository().join(name), &text) {
+            eprintln!("{name} is not current; run: cargo xtask generate");
+            code = crate::NEGATIVE;
+        }
+    }
+    if code == 0 {
+        say("generated files are current");
+    }
+    Ok(code)
+}
