@@ -1,0 +1,101 @@
+//! The product's pipeline: changes of a source, registry, translation, resources.
+
+use anyhow::{Context, Result, anyhow};
+use meltemi_api::Change;
+use meltemi_model::Proxy;
+use meltemi_model::proxy::NodeFacts;
+use meltemi_proto::pool;
+use meltemi_proto::resource::Encoded;
+use meltemi_proto::urls::message_name;
+use meltemi_registry::{Registry, Settings};
+use meltemi_translate::{Assigned, Translator};
+use meltemi_types::xds::{CLUSTER, ENDPOINT, LISTENER, ROUTE};
+use meltemi_types::{Diagnostic, TypeUrl};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The resources of one type by name.
+pub type ByName = BTreeMap<Arc<str>, Arc<Encoded>>;
+
+/// What came of a mesh for one proxy.
+#[derive(Clone, Debug)]
+pub struct Composed {
+    /// As the translator hands it out.
+    pub assigned: Assigned,
+    /// Everything that is wrong, of objects and of translation, sorted.
+    pub diagnostics: BTreeSet<Diagnostic>,
+}
+
+/// Reads changes from nothing and translates for one proxy.
+#[must_use]
+pub fn compose(changes: Vec<Change>, proxy: &Proxy) -> Composed {
+    let mut registry = Registry::new(Settings::default());
+    changes
+        .into_iter()
+        .for_each(|change| registry.apply(change));
+    let snapshot = registry.publish().snapshot;
+    let assigned = Translator::new(snapshot.clone()).assign(proxy, None);
+    let mut diagnostics: BTreeSet<_> = snapshot.diagnostics.iter().cloned().collect();
+    diagnostics.extend(assigned.diagnostics());
+    Composed {
+        assigned,
+        diagnostics,
+    }
+}
+
+/// A sidecar that says nothing but its name, namespace, address and labels.
+///
+/// # Errors
+/// A part is not what it should be.
+pub fn sidecar(name: &str, namespace: &str, ip: &str, labels: &Value) -> Result<Proxy> {
+    let mut facts = NodeFacts {
+        id: format!("sidecar~{ip}~{name}.{namespace}~{namespace}.svc.cluster.local"),
+        ..NodeFacts::default()
+    };
+    facts.metadata.insert("LABELS".into(), labels.clone());
+    Proxy::understand(&facts).map_err(|refused| anyhow!("{refused}"))
+}
+
+/// Every resource that the proxy gets, by type and name; of two with one name the outbound one.
+#[must_use]
+pub fn resources(assigned: &Assigned) -> BTreeMap<TypeUrl, ByName> {
+    let Assigned { outbound, inbound } = assigned;
+    let of = |sets: [Option<&ByName>; 2]| {
+        let all = sets.into_iter().flatten().rev();
+        all.flatten()
+            .map(|(name, resource)| (name.clone(), resource.clone()))
+            .collect()
+    };
+    let both = |a: &Arc<_>, b: &Arc<_>| {
+        let (a, b): (
+            &meltemi_proto::resource::TypeSet,
+            &meltemi_proto::resource::TypeSet,
+        ) = (a, b);
+        of([Some(&a.resources), Some(&b.resources)])
+    };
+    BTreeMap::from([
+        (CLUSTER, both(&outbound.clusters, &inbound.clusters)),
+        (LISTENER, both(&outbound.listeners, &inbound.listeners)),
+        (ENDPOINT, of([Some(&outbound.endpoints.resources), None])),
+        (ROUTE, of([Some(&outbound.routes.resources), None])),
+    ])
+}
+
+/// A resource as proto JSON.
+///
+/// # Errors
+/// Its bytes are no such message.
+pub fn json(resource: &Encoded) -> Result<Value> {
+    pool::to_json(message_name(resource.type_url), &resource.body)
+        .with_context(|| format!("{} is no {}", resource.name, resource.type_url))
+}
+
+/// Every resource of a type as proto JSON, by name.
+///
+/// # Errors
+/// As [`json`].
+pub fn all_json(all: &BTreeMap<TypeUrl, ByName>, type_url: &str) -> Result<Vec<Value>> {
+    let of_type = all.get(type_url).into_iter().flat_map(BTreeMap::values);
+    of_type.map(|resource| json(resource)).collect()
+}
