@@ -11,7 +11,7 @@ use std::process::Command;
 
 /// Each package with what it may import of ours. A new package needs a row here and one in
 /// docs/ARCHITECTURE.md.
-const MAY_IMPORT: [(&str, &[&str]); 18] = [
+const MAY_IMPORT: [(&str, &[&str]); 20] = [
     ("meltemi-types", &[]),
     ("meltemi-proto", &["types"]),
     ("meltemi-runtime", &[]),
@@ -22,6 +22,8 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("meltemi-model", &["types", "api"]),
     ("meltemi-registry", &["types", "api", "model"]),
     ("meltemi-translate", &["types", "api", "model", "proto"]),
+    ("meltemi-schema", &["types", "api"]),
+    ("meltemi-simulate", &["types", "proto"]),
     (
         "meltemid",
         &[
@@ -34,6 +36,7 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
             "files",
             "registry",
             "translate",
+            "schema",
         ],
     ),
     (
@@ -49,6 +52,8 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
             "registry",
             "translate",
             "bootstrap",
+            "schema",
+            "simulate",
         ],
     ),
     ("meltemi-xtask", ANY),
@@ -63,7 +68,7 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
 const ANY: &[&str] = &["*"];
 
 /// Packages without I/O, clock or tasks, and what none of them may depend on.
-const PURE: [&str; 7] = [
+const PURE: [&str; 9] = [
     "meltemi-types",
     "meltemi-proto",
     "meltemi-api",
@@ -71,6 +76,8 @@ const PURE: [&str; 7] = [
     "meltemi-registry",
     "meltemi-translate",
     "meltemi-bootstrap",
+    "meltemi-schema",
+    "meltemi-simulate",
 ];
 
 const IMPURE: [&str; 24] = [

@@ -1,0 +1,1 @@
+//! What an Envoy would do with the resources it was given.
