@@ -77,6 +77,12 @@ kinds! {
     DestinationRule = "networking.istio.io" ["v1", "v1beta1", "v1alpha3"] "destinationrules" Namespaced;
     /// What a workload sees and serves.
     Sidecar = "networking.istio.io" ["v1", "v1beta1", "v1alpha3"] "sidecars" Namespaced;
+    /// Services that Kubernetes does not know.
+    ServiceEntry = "networking.istio.io" ["v1", "v1beta1", "v1alpha3"] "serviceentries" Namespaced;
+    /// A workload that is no Pod.
+    WorkloadEntry = "networking.istio.io" ["v1", "v1beta1", "v1alpha3"] "workloadentries" Namespaced;
+    /// What the WorkloadEntries of workloads that register themselves look like.
+    WorkloadGroup = "networking.istio.io" ["v1", "v1beta1", "v1alpha3"] "workloadgroups" Namespaced;
     /// Whether a workload demands mTLS.
     PeerAuthentication = "security.istio.io" ["v1", "v1beta1"] "peerauthentications" Namespaced;
     /// Who may do what.

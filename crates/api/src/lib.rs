@@ -4,7 +4,8 @@
 //! * [`networking`], [`security`]: Istio's kinds, with [`duration`], [`percent`],
 //!   [`selector`] and [`string_match`] as their words.
 //! * [`kinds`]: the table of kinds: groups, versions, names.
-//! * [`object`], [`meta`]: every watched kind behind one enum, with metadata and positions.
+//! * [`object`], [`meta`], [`status`]: every watched kind behind one enum, with metadata and
+//!   positions.
 //! * [`check`], [`regex`]: what is wrong with an object by itself.
 //! * [`change`]: what a source says; the same type for a directory and an API server.
 //! * [`mesh_config`]: settings of the whole mesh and of its proxies.
@@ -26,6 +27,7 @@ pub mod percent;
 pub mod regex;
 pub mod security;
 pub mod selector;
+pub mod status;
 pub mod string_match;
 pub mod yaml;
 

@@ -5,5 +5,8 @@
 
 pub mod destination_rule;
 pub mod server_tls;
+pub mod service_entry;
 pub mod sidecar;
 pub mod virtual_service;
+pub mod workload_entry;
+pub mod workload_group;

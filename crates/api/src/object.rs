@@ -4,9 +4,11 @@ use crate::kinds::Kind;
 use crate::mesh_config::MeshConfig;
 use crate::meta::{Meta, Positions};
 use crate::networking::{
-    destination_rule::DestinationRule, sidecar::Sidecar, virtual_service::VirtualService,
+    destination_rule::DestinationRule, service_entry::ServiceEntry, sidecar::Sidecar,
+    virtual_service::VirtualService, workload_entry::WorkloadEntry, workload_group::WorkloadGroup,
 };
 use crate::security::{AuthorizationPolicy, PeerAuthentication, RequestAuthentication};
+use crate::status::Status;
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
 use meltemi_types::{FieldPath, Location, ObjectRef, Origin};
 use std::sync::Arc;
@@ -21,6 +23,8 @@ pub struct Resource<T> {
     pub meta: Meta,
     /// What the user wrote.
     pub spec: T,
+    /// What was found out about it; read for the kinds whose status the mesh uses.
+    pub status: Option<Arc<Status>>,
     /// Where it was written; empty for objects of an API server.
     pub positions: Positions,
 }
@@ -31,6 +35,7 @@ impl<T> Resource<T> {
         Self {
             meta,
             spec,
+            status: None,
             positions: Positions::default(),
         }
     }
@@ -132,6 +137,12 @@ objects! {
     DestinationRule(DestinationRule),
     /// What a workload sees and serves.
     Sidecar(Sidecar),
+    /// Services that Kubernetes does not know.
+    ServiceEntry(ServiceEntry),
+    /// A workload that is no Pod.
+    WorkloadEntry(WorkloadEntry),
+    /// What the WorkloadEntries of workloads that register themselves look like.
+    WorkloadGroup(WorkloadGroup),
     /// Whether a workload demands mTLS.
     PeerAuthentication(PeerAuthentication),
     /// Who may do what.

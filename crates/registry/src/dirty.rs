@@ -102,6 +102,7 @@ impl Dirty {
             Object::VirtualService(_) => self.routes = true,
             Object::DestinationRule(_) => self.policies = true,
             Object::Sidecar(_) => self.sidecars = true,
+            Object::ServiceEntry(_) | Object::WorkloadEntry(_) | Object::WorkloadGroup(_) => {}
             Object::PeerAuthentication(_)
             | Object::AuthorizationPolicy(_)
             | Object::RequestAuthentication(_) => self.security = true,

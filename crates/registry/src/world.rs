@@ -8,8 +8,11 @@ use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
 use meltemi_api::change::Broken;
 use meltemi_api::mesh_config::MeshConfig;
 use meltemi_api::networking::destination_rule::DestinationRule;
+use meltemi_api::networking::service_entry::ServiceEntry;
 use meltemi_api::networking::sidecar::Sidecar;
 use meltemi_api::networking::virtual_service::VirtualService;
+use meltemi_api::networking::workload_entry::WorkloadEntry;
+use meltemi_api::networking::workload_group::WorkloadGroup;
 use meltemi_api::security::{AuthorizationPolicy, PeerAuthentication, RequestAuthentication};
 use meltemi_api::{Change, Object, Resource};
 use meltemi_types::{ClusterId, Diagnostic, Namespace, ObjectRef};
@@ -31,6 +34,9 @@ pub(crate) struct World {
     pub(crate) virtual_services: Table<VirtualService>,
     pub(crate) destination_rules: Table<DestinationRule>,
     pub(crate) sidecars: Table<Sidecar>,
+    pub(crate) service_entries: Table<ServiceEntry>,
+    pub(crate) workload_entries: Table<WorkloadEntry>,
+    pub(crate) workload_groups: Table<WorkloadGroup>,
     pub(crate) peer_authentications: Table<PeerAuthentication>,
     pub(crate) authorization_policies: Table<AuthorizationPolicy>,
     pub(crate) request_authentications: Table<RequestAuthentication>,
@@ -82,6 +88,9 @@ tables! {
     VirtualService => virtual_services,
     DestinationRule => destination_rules,
     Sidecar => sidecars,
+    ServiceEntry => service_entries,
+    WorkloadEntry => workload_entries,
+    WorkloadGroup => workload_groups,
     PeerAuthentication => peer_authentications,
     AuthorizationPolicy => authorization_policies,
     RequestAuthentication => request_authentications,

@@ -27,14 +27,7 @@ pub(crate) enum Class {
 const ISTIO_NOT_YET: &[(&str, &[&str])] = &[
     (
         "networking.istio.io",
-        &[
-            "Gateway",
-            "ServiceEntry",
-            "WorkloadEntry",
-            "WorkloadGroup",
-            "EnvoyFilter",
-            "ProxyConfig",
-        ],
+        &["Gateway", "EnvoyFilter", "ProxyConfig"],
     ),
     ("security.istio.io", &[]),
     ("telemetry.istio.io", &["Telemetry"]),

@@ -170,6 +170,7 @@ fn finish(mut draft: Draft<'_>, read: Option<(MeshConfig, Positions)>) -> Docume
                 Resource {
                     meta,
                     spec,
+                    status: None,
                     positions,
                 }
                 .into(),

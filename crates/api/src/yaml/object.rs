@@ -9,16 +9,21 @@ use crate::check::{Check, Findings};
 use crate::kinds::Kind;
 use crate::kubernetes::{self, Watched};
 use crate::networking::destination_rule::DestinationRule;
+use crate::networking::service_entry::ServiceEntry;
 use crate::networking::sidecar::Sidecar;
 use crate::networking::virtual_service::VirtualService;
+use crate::networking::workload_entry::WorkloadEntry;
+use crate::networking::workload_group::WorkloadGroup;
 use crate::object::{Object, Resource};
 use crate::security::{
     AuthorizationPolicy, PeerAuthentication, RequestAuthentication, WorkloadSelector,
 };
+use crate::status::Status;
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use meltemi_types::{Code, FieldPath, Selector, Severity};
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 
 impl Draft<'_> {
     /// The object, as far as it can be read; what is wrong joins the problems.
@@ -33,6 +38,9 @@ impl Draft<'_> {
             Kind::VirtualService => self.mesh::<VirtualService>(kind),
             Kind::DestinationRule => self.mesh::<DestinationRule>(kind),
             Kind::Sidecar => self.mesh::<Sidecar>(kind),
+            Kind::ServiceEntry => self.mesh::<ServiceEntry>(kind),
+            Kind::WorkloadEntry => self.mesh::<WorkloadEntry>(kind),
+            Kind::WorkloadGroup => self.mesh::<WorkloadGroup>(kind),
             Kind::PeerAuthentication => self.mesh::<PeerAuthentication>(kind),
             Kind::AuthorizationPolicy => self.mesh::<AuthorizationPolicy>(kind),
             Kind::RequestAuthentication => self.mesh::<RequestAuthentication>(kind),
@@ -58,7 +66,7 @@ impl Draft<'_> {
         self.resource(T::KIND, metadata, spec)
     }
 
-    /// Reads a mesh kind: `spec` is a `T`, the status is nobody's business.
+    /// Reads a mesh kind: `spec` is a `T`. What is wrong with the status is nobody's mistake.
     fn mesh<T>(&mut self, kind: Kind) -> Option<Object>
     where
         T: DeserializeOwned + Default + Check,
@@ -113,8 +121,18 @@ impl Draft<'_> {
         Some(Object::from(Resource {
             meta,
             spec,
+            status: self.status(kind),
             positions,
         }))
+    }
+
+    /// The status, of the kinds whose status the mesh uses.
+    fn status(&self, kind: Kind) -> Option<Arc<Status>> {
+        if !matches!(kind, Kind::ServiceEntry | Kind::WorkloadEntry) {
+            return None;
+        }
+        let node = self.root.child("status")?;
+        reader::read(node, &FieldPath::new("status"), &mut Vec::new()).map(Arc::new)
     }
 }
 

@@ -20,6 +20,9 @@ pub(super) fn depth(kind: Kind) -> usize {
         Kind::VirtualService
         | Kind::DestinationRule
         | Kind::Sidecar
+        | Kind::ServiceEntry
+        | Kind::WorkloadEntry
+        | Kind::WorkloadGroup
         | Kind::PeerAuthentication
         | Kind::AuthorizationPolicy
         | Kind::RequestAuthentication
