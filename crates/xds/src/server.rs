@@ -3,36 +3,38 @@
 //! A server-streaming task learns of a dead client only when it writes, so HTTP/2 keepalive is on.
 //! Draining ends every stream with `UNAVAILABLE`: ADS streams never end by themselves.
 
+mod call;
 mod client;
 mod connection;
+pub(crate) mod frames;
 mod metrics;
 mod wire;
 
-use std::future::Future;
+use std::convert::Infallible;
+use std::future::{Future, Ready, ready};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::Stream;
-use meltemi_proto::envoy::service::discovery::v3::aggregated_discovery_service_server::{
-    AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
-};
-use meltemi_proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::server::NamedService;
 use tonic::transport::server::{Connected, TcpIncoming};
-use tonic::{Request, Response, Status, Streaming};
 
 use crate::debug::Clients;
 use crate::error::ServeError;
 use crate::source::{ClientId, Source};
-use connection::{Responses, respond};
+use connection::respond;
 use metrics::Metrics;
-use wire::{Delta, Sotw};
+use wire::{Delta, Sotw, Wire};
 
 /// What one client may cost, and how long it may take.
 #[derive(Clone, Debug)]
@@ -140,11 +142,10 @@ impl<S: Source> Server<S> {
     {
         let limits = self.0.limits.clone();
         let (draining, drained) = watch::channel(());
-        let service = AggregatedDiscoveryServiceServer::new(Service {
+        let service = Service {
             shared: self.0,
             drained,
-        })
-        .max_decoding_message_size(limits.request_bytes);
+        };
         tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(limits.keepalive))
             .http2_keepalive_timeout(Some(limits.keepalive_timeout))
@@ -160,11 +161,20 @@ impl<S: Source> Server<S> {
     }
 }
 
-/// The gRPC service.
+/// The gRPC service. It writes its responses itself: see [`frames`].
 #[derive(Debug)]
 struct Service<S> {
     shared: Arc<Shared<S>>,
     drained: watch::Receiver<()>,
+}
+
+impl<S> Clone for Service<S> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            drained: self.drained.clone(),
+        }
+    }
 }
 
 /// What the transport knows of a stream.
@@ -173,36 +183,43 @@ struct Accepted {
     drained: watch::Receiver<()>,
 }
 
+impl<S> NamedService for Service<S> {
+    const NAME: &'static str = call::SERVICE;
+}
+
+impl<S: Source> tower::Service<http::Request<Body>> for Service<S> {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        ready(Ok(match request.uri().path() {
+            call::SOTW => self.answer::<Sotw>(request),
+            call::DELTA => self.answer::<Delta>(request),
+            path => {
+                let why = format!("no method {path}; this is ADS, over SotW and delta");
+                Status::unimplemented(why).into_http()
+            }
+        }))
+    }
+}
+
 impl<S: Source> Service<S> {
-    fn accept<T>(&self, request: Request<T>) -> (Accepted, T) {
+    fn answer<W: Wire>(&self, request: http::Request<Body>) -> http::Response<Body> {
+        if let Err(status) = call::uncompressed(&request) {
+            return status.into_http();
+        }
+        let request = tonic::Request::from_http(request);
         let accepted = Accepted {
             peer: request.remote_addr(),
             drained: self.drained.clone(),
         };
-        (accepted, request.into_inner())
-    }
-}
-
-#[tonic::async_trait]
-impl<S: Source> AggregatedDiscoveryService for Service<S> {
-    type StreamAggregatedResourcesStream = Responses<Sotw>;
-    type DeltaAggregatedResourcesStream = Responses<Delta>;
-
-    async fn stream_aggregated_resources(
-        &self,
-        request: Request<Streaming<DiscoveryRequest>>,
-    ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
-        let (accepted, requests) = self.accept(request);
-        let responses = respond::<Sotw, S>(self.shared.clone(), accepted, requests);
-        Ok(Response::new(responses))
-    }
-
-    async fn delta_aggregated_resources(
-        &self,
-        request: Request<Streaming<DeltaDiscoveryRequest>>,
-    ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
-        let (accepted, requests) = self.accept(request);
-        let responses = respond::<Delta, S>(self.shared.clone(), accepted, requests);
-        Ok(Response::new(responses))
+        let limit = self.shared.limits.request_bytes;
+        let requests = call::requests::<W>(request.into_inner(), limit);
+        call::response(respond::<W, S>(self.shared.clone(), accepted, requests))
     }
 }

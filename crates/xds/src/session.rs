@@ -28,10 +28,9 @@ use crate::debug::TypeStatus;
 use crate::error::Unacceptable;
 use crate::source::Event;
 use crate::types::{Removal, TABLE, XdsType};
-pub(crate) use delta::response as delta_response;
 use ledger::{Batch, Held, Ledger, Turn};
 use nonce::Nonces;
-pub(crate) use sotw::response as sotw_response;
+pub(crate) use sotw::set_version;
 
 /// How many names of one type a stream may hold.
 pub const MAX_NAMES: usize = 65_536;

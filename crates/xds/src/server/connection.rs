@@ -7,13 +7,15 @@ use std::future::pending;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures::stream::{BoxStream, unfold};
-use futures::{FutureExt, Stream, StreamExt};
+use bytes::Bytes;
+use futures::stream::{BoxStream, iter, unfold};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tonic::Status;
 
 use super::client::Client;
+use super::frames::Frames;
 use super::wire::Wire;
 use super::{Accepted, Shared};
 use crate::Assignment;
@@ -22,8 +24,8 @@ use crate::source::{ClientInfo, Refusal, Source};
 
 /// The requests of a stream, as the transport hands them over.
 type Requests<W> = BoxStream<'static, Result<<W as Wire>::Request, Status>>;
-/// The responses, as the transport wants them.
-pub(super) type Responses<W> = BoxStream<'static, Result<<W as Wire>::Response, Status>>;
+/// The pieces of the responses, as the transport wants them.
+pub(super) type Pieces = BoxStream<'static, Result<Bytes, Status>>;
 
 /// How far a stream has come.
 enum Stage<W: Wire, S: Source> {
@@ -33,21 +35,22 @@ enum Stage<W: Wire, S: Source> {
     Open(Box<Connection<W, S>>),
 }
 
-/// The responses to `requests`.
+/// The responses to `requests`. The next one is computed when the last has been taken whole.
 pub(super) fn respond<W: Wire, S: Source>(
     shared: Arc<Shared<S>>,
     accepted: Accepted,
     requests: impl Stream<Item = Result<W::Request, Status>> + Send + 'static,
-) -> Responses<W> {
+) -> Pieces {
     let opening = Stage::<W, S>::Opening(shared, accepted, requests.boxed());
     let responses = unfold(Some(opening), |stage| async {
         match guarded(stage?).await {
             Ok(None) => None,
-            Ok(Some((push, connection))) => Some((Ok(W::say(push)), Some(Stage::Open(connection)))),
+            Ok(Some((push, connection))) => Some((Ok(push), Some(Stage::Open(connection)))),
             Err(status) => Some((Err(status), None)),
         }
     });
-    responses.boxed()
+    let pieces = |push| iter(Frames::new(W::FLAVOR, push).map(Ok));
+    responses.map_ok(pieces).try_flatten().boxed()
 }
 
 type Said<W, S> = Option<(Push, Box<Connection<W, S>>)>;

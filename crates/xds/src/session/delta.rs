@@ -6,15 +6,12 @@
 
 use std::sync::Arc;
 
-use meltemi_proto::envoy::service::discovery::v3::{
-    DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource,
-};
-use meltemi_proto::google::protobuf::Any;
+use meltemi_proto::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use meltemi_proto::resource::Encoded;
 
+use super::check_names;
 use super::ledger::{Batch, Held, Ledger, empty};
 use super::subscription::ALL;
-use super::{Push, check_names};
 use crate::error::Unacceptable;
 use crate::types::Missing;
 
@@ -94,25 +91,4 @@ pub(super) fn contents(ledger: &Ledger, batch: &Batch) -> (Vec<Arc<Encoded>>, Ve
         }
     }
     (resources, removed)
-}
-
-/// The message for the wire.
-pub(crate) fn response(push: Push) -> DeltaDiscoveryResponse {
-    let url = push.row.url;
-    let pack = |resource: Arc<Encoded>| Resource {
-        name: resource.name.to_string(),
-        version: resource.version.to_string(),
-        resource: Some(Any {
-            type_url: url.to_owned(),
-            value: resource.body.clone(),
-        }),
-        ..Resource::default()
-    };
-    DeltaDiscoveryResponse {
-        resources: push.resources.into_iter().map(pack).collect(),
-        removed_resources: push.removed.iter().map(ToString::to_string).collect(),
-        type_url: url.to_owned(),
-        nonce: push.nonce.to_string(),
-        ..DeltaDiscoveryResponse::default()
-    }
 }

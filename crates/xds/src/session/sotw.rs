@@ -7,14 +7,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use meltemi_proto::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
-use meltemi_proto::google::protobuf::Any;
+use meltemi_proto::envoy::service::discovery::v3::DiscoveryRequest;
 use meltemi_proto::resource::Encoded;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::check_names;
 use super::ledger::{Batch, Held, Ledger, empty};
 use super::subscription::ALL;
-use super::{Push, check_names};
 use crate::error::Unacceptable;
 use crate::types::Missing;
 
@@ -88,7 +87,7 @@ pub(super) fn resources(ledger: &Ledger, batch: &Batch) -> Option<Vec<Arc<Encode
 }
 
 /// A hash over names and versions, so it is equal on every replica.
-pub(super) fn set_version<'a>(resources: impl Iterator<Item = &'a Arc<Encoded>>) -> String {
+pub(crate) fn set_version<'a>(resources: impl Iterator<Item = &'a Arc<Encoded>>) -> String {
     let mut hash = Xxh3::new();
     for resource in resources {
         hash.update(resource.name.as_bytes());
@@ -96,20 +95,4 @@ pub(super) fn set_version<'a>(resources: impl Iterator<Item = &'a Arc<Encoded>>)
         hash.update(resource.version.as_bytes());
     }
     format!("{:032x}", hash.digest128())
-}
-
-/// The message for the wire.
-pub(crate) fn response(push: Push) -> DiscoveryResponse {
-    let url = push.row.url;
-    let pack = |resource: Arc<Encoded>| Any {
-        type_url: url.to_owned(),
-        value: resource.body.clone(),
-    };
-    DiscoveryResponse {
-        version_info: set_version(push.resources.iter()),
-        resources: push.resources.into_iter().map(pack).collect(),
-        type_url: url.to_owned(),
-        nonce: push.nonce.to_string(),
-        ..DiscoveryResponse::default()
-    }
 }

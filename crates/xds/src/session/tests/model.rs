@@ -5,13 +5,16 @@ mod client;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use meltemi_proto::envoy::service::discovery::v3::{DeltaDiscoveryResponse, DiscoveryResponse};
 use meltemi_proto::urls;
 use meltemi_types::ProxyKind;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use prost::Message;
 
 use super::script::World;
-use crate::session::{Flavor, Session, delta_response, sotw_response};
+use crate::server::frames::message;
+use crate::session::{Flavor, Session};
 use crate::types::XdsType;
 use client::{Client, Reply, Request, Thing};
 
@@ -171,8 +174,12 @@ impl Play {
             return false;
         };
         self.down.push_back(match self.flavor {
-            Flavor::Delta => Reply::from(delta_response(push)),
-            Flavor::Sotw => Reply::from(sotw_response(push)),
+            Flavor::Delta => {
+                Reply::from(DeltaDiscoveryResponse::decode(message(Flavor::Delta, push)).unwrap())
+            }
+            Flavor::Sotw => {
+                Reply::from(DiscoveryResponse::decode(message(Flavor::Sotw, push)).unwrap())
+            }
         });
         true
     }
