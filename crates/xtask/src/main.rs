@@ -1,4 +1,4 @@
-//! The project's tasks: `cargo xtask demo`, `test`, `bless`, `ci`, `bench`, `generate`.
+//! The project's tasks: `cargo xtask demo`, `test`, `bless`, `ci`, `bench`, `fuzz`, `generate`.
 //!
 //! stdout is the answer (the lines of the demo, the tables of the benchmarks), stderr is progress.
 //! Exit codes: 0 fine, 1 a negative answer, 64 wrong usage, 70 our own bug, 130 interrupted.
@@ -7,6 +7,7 @@ mod bench;
 mod ci;
 mod demo;
 mod fetch;
+mod fuzz;
 mod generate;
 mod shell;
 mod signals;
@@ -46,6 +47,8 @@ enum Task {
     Ci(ci::Args),
     /// Measure: `edit` (rename to live), `spine` (many proxies, one core).
     Bench(bench::Args),
+    /// Any bytes into the readers, with libFuzzer.
+    Fuzz(fuzz::Args),
     /// A real Kubernetes node for tests.
     Cluster {
         /// up, down or env.
@@ -86,6 +89,7 @@ fn run(task: Task) -> anyhow::Result<u8> {
         Task::Bless { filter } => tests::bless(filter.as_deref()),
         Task::Ci(args) => ci::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Fuzz(args) => fuzz::fuzz(&args),
         Task::Cluster { action } => Ok(later(&format!("cluster {action}"))),
         Task::E2e { .. } => Ok(later("e2e")),
         Task::Generate { check: true } => generate::check(),
