@@ -8,6 +8,7 @@
 //! the owner of the clock announces by [`Session::overdue`].
 
 mod delta;
+mod holdings;
 mod ledger;
 mod nonce;
 mod quarantine;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use meltemi_proto::resource::Encoded;
 
+use super::holdings::Holdings;
 use super::quarantine::Quarantine;
 use super::subscription::Subscription;
 use crate::assignment::{Difference, Layer, difference, find};
@@ -93,7 +94,7 @@ pub(crate) struct Ledger {
     pub(crate) acked_nonce: Option<Arc<str>>,
     pub(crate) last_error: Option<Arc<str>>,
     layers: Vec<Layer>,
-    have: BTreeMap<Arc<str>, Held>,
+    have: Holdings,
     todo: BTreeMap<Arc<str>, Why>,
     removals: BTreeSet<Arc<str>>,
     flights: VecDeque<Flight>,
@@ -110,7 +111,7 @@ impl Ledger {
             acked_nonce: None,
             last_error: None,
             layers: layers.to_vec(),
-            have: BTreeMap::new(),
+            have: Holdings::default(),
             todo: BTreeMap::new(),
             removals: BTreeSet::new(),
             flights: VecDeque::new(),
@@ -199,7 +200,7 @@ impl Ledger {
         let (send, remove) = match (&target, self.expected(name)) {
             (Target::Keep, _) | (Target::Gone, Some(Held::Absent)) => (false, false),
             (Target::Send(wanted), held) => {
-                let held = held.and_then(Held::version);
+                let held = held.as_ref().and_then(Held::version);
                 (held != Some(&wanted.version), false)
             }
             (Target::Gone, Some(Held::Sent(_) | Held::Reported(_))) => (false, true),
@@ -239,7 +240,7 @@ impl Ledger {
         let flying = self.flights.iter().flat_map(|flight| flight.items.keys());
         names.extend(
             self.have
-                .keys()
+                .names()
                 .chain(self.todo.keys())
                 .chain(flying)
                 .cloned(),
@@ -256,11 +257,12 @@ impl Ledger {
     }
 
     /// What the client holds once everything on its way is accepted.
-    fn expected(&self, name: &str) -> Option<&Held> {
+    fn expected(&self, name: &str) -> Option<Held> {
         let flights = self.flights.iter().rev();
         flights
             .filter_map(|flight| flight.items.get(name))
             .next()
+            .cloned()
             .or_else(|| self.have.get(name))
     }
 
@@ -338,7 +340,7 @@ impl Ledger {
     fn answer(&self, name: &str) -> Option<Held> {
         match (self.target(name), self.expected(name)) {
             (Target::Send(wanted), _) => Some(Held::Sent(wanted)),
-            (Target::Keep, Some(Held::Sent(good))) => Some(Held::Sent(good.clone())),
+            (Target::Keep, Some(Held::Sent(good))) => Some(Held::Sent(good)),
             (Target::Keep, Some(Held::Reported(_))) => None,
             (Target::Keep, None | Some(Held::Absent)) | (Target::Gone, _) => Some(Held::Absent),
         }
@@ -363,9 +365,8 @@ impl Ledger {
     /// Every resource the client holds once `batch` is accepted. Meant for full-state types.
     pub(crate) fn whole(&self, batch: &Batch) -> BTreeMap<Arc<str>, Arc<Encoded>> {
         let flights = self.flights.iter().map(|flight| &flight.items);
-        let layers = std::iter::once(&self.have).chain(flights).chain([batch]);
-        let mut whole = BTreeMap::new();
-        for (name, held) in layers.flatten() {
+        let mut whole: BTreeMap<_, _> = self.have.sent().collect();
+        for (name, held) in flights.chain([batch]).flatten() {
             match held {
                 Held::Sent(resource) => whole.insert(name.clone(), resource.clone()),
                 Held::Reported(_) | Held::Absent => whole.remove(name),

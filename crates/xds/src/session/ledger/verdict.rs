@@ -11,17 +11,11 @@ use crate::types::Isolate;
 impl Ledger {
     /// The client holds what the batch says.
     pub(crate) fn commit(&mut self, items: Batch) {
-        for (name, held) in items {
-            let keep = match held {
-                Held::Absent => self.subscription.explicit(&name),
-                Held::Sent(_) | Held::Reported(_) => self.subscription.covers(&name),
-            };
-            if keep {
-                self.have.insert(name, held);
-            } else {
-                self.have.remove(&name);
-            }
-        }
+        let subscription = &self.subscription;
+        self.have.commit(items, |name, held| match held {
+            Held::Absent => subscription.explicit(name),
+            Held::Sent(_) | Held::Reported(_) => subscription.covers(name),
+        });
     }
 
     /// Takes the answered response off its way; those before it count as accepted.
@@ -87,7 +81,8 @@ impl Ledger {
                 continue;
             };
             self.quarantine.put(name.clone(), refused.version.clone());
-            let last_good = self.have.get(name).and_then(Held::version).cloned();
+            let good = self.have.get(name);
+            let last_good = good.as_ref().and_then(Held::version).cloned();
             culprits.push(Culprit { refused, last_good });
         }
         culprits
