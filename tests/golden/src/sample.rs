@@ -112,7 +112,7 @@ impl Sample {
             let text = std::fs::read_to_string(&path)?;
             for document in serde_yaml::Deserializer::from_str(&text) {
                 let value = Value::deserialize(document)?;
-                if value["kind"] == "Deployment" {
+                if value.get("kind").is_some_and(|kind| kind == "Deployment") {
                     let deployment = serde_json::from_value(value)?;
                     let (pod, text) = pod(deployment).with_context(|| name.to_owned())?;
                     inputs.push(text);
@@ -161,13 +161,13 @@ fn pod(deployment: Deployment) -> Result<(Pod, Input)> {
     let lease = Lease::take(&[])?;
     let ip = lease.address().to_string();
     let name = format!("{name}-0");
-    let template = &spec["template"];
-    let labels = template["metadata"]["labels"].clone();
+    let part = |path| spec.pointer(path).cloned().unwrap_or_default();
+    let labels = part("/template/metadata/labels");
     let object = json!({
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": { "name": name, "namespace": namespace, "labels": labels },
-        "spec": template["spec"],
+        "spec": part("/template/spec"),
         "status": { "podIP": ip, "conditions": [{ "type": "Ready", "status": "True" }] },
     });
     let pod = Pod {

@@ -64,19 +64,32 @@ fn play(sample: &Sample, stage: &mut Stage, client: &Client) -> Result<()> {
     Ok(())
 }
 
+/// The text at a path.
+fn text<'a>(value: &'a Value, path: &str) -> Result<&'a str> {
+    let found = value.pointer(path).and_then(Value::as_str);
+    found.with_context(|| format!("no {path} in {value}"))
+}
+
+/// The items at a path; none where it leads nowhere.
+fn list<'a>(value: &'a Value, path: &str) -> &'a [Value] {
+    let found = value.pointer(path).and_then(Value::as_array);
+    found.map(Vec::as_slice).unwrap_or_default()
+}
+
 /// The addresses of every load assignment.
 fn endpoints(composed: &Composed) -> Result<Endpoints> {
     let mut all = Endpoints::new();
     let resources = compose::resources(&composed.assigned);
     for assignment in compose::all_json(&resources, ENDPOINT)? {
-        let name = assignment["cluster_name"].as_str().context("a name")?;
+        let name = text(&assignment, "/cluster_name")?;
         let of = all.entry(name.to_owned()).or_default();
-        for group in assignment["endpoints"].as_array().into_iter().flatten() {
-            for one in group["lb_endpoints"].as_array().into_iter().flatten() {
-                let address = &one["endpoint"]["address"]["socket_address"];
-                let ip = address["address"].as_str().context("an address")?;
-                let port = address["port_value"].as_u64().context("a port")?;
-                of.insert((ip.parse()?, u16::try_from(port)?));
+        for group in list(&assignment, "/endpoints") {
+            for one in list(group, "/lb_endpoints") {
+                let address = one.pointer("/endpoint/address/socket_address");
+                let address = address.context("an address")?;
+                let port = address.get("port_value").and_then(Value::as_u64);
+                let port = u16::try_from(port.context("a port")?)?;
+                of.insert((text(address, "/address")?.parse()?, port));
             }
         }
     }
@@ -127,7 +140,7 @@ fn ask(
     let mut doors = vec![probe("probe", any, &by_header())?];
     let mut tables = Vec::new();
     for table in &routes {
-        let name = table["name"].as_str().context("a name")?;
+        let name = text(table, "/name")?;
         let at = door(&lease)?;
         let rds = json!({ "rds": { "route_config_name": name, "config_source": {
             "ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s" } } });
@@ -156,7 +169,7 @@ fn ask(
         asked += 1;
     }
     for (at, table) in tables {
-        for host in table["virtual_hosts"].as_array().into_iter().flatten() {
+        for host in list(table, "/virtual_hosts") {
             asked += through(client, at, host)?;
         }
     }
@@ -165,7 +178,7 @@ fn ask(
 
 /// Asks a virtual host under its first name; the one for hosts that nobody knows is left out.
 fn through(client: &Client, at: SocketAddr, host: &Value) -> Result<u32> {
-    let domain = host["domains"][0].as_str().context("a domain")?;
+    let domain = text(host, "/domains/0")?;
     if domain == "*" {
         return Ok(0);
     }
