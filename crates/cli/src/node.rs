@@ -118,6 +118,11 @@ impl Node {
         (!domain.is_empty()).then(|| domain.to_owned())
     }
 
+    /// The node of a document.
+    pub(crate) fn document(&self) -> Value {
+        meltemi_translate::document::node(&self.facts, &self.cluster)
+    }
+
     /// The node of a bootstrap.
     pub(crate) fn bootstrap(&self) -> meltemi_bootstrap::NodeFacts {
         let locality = &self.facts.locality;

@@ -5,6 +5,7 @@ use meltemi_model::Proxy;
 use meltemi_translate::Assigned;
 use meltemi_types::xds::{CLUSTER, ENDPOINT, LISTENER, ROUTE};
 use meltemi_xds::{Assignment, Layer};
+use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -13,6 +14,8 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) key: Arc<str>,
+    /// Who it says that it is.
+    pub(crate) node: Arc<Value>,
     pub(crate) proxy: Arc<Proxy>,
     pub(crate) assigned: Assigned,
     pub(crate) cell: watch::Sender<Arc<Assignment>>,

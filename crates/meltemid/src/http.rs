@@ -139,8 +139,13 @@ async fn config_dump(
         )
             .into_response();
     };
-    match pages.plane.assigned(proxy) {
-        Some(assigned) => Json(debug::config_dump(proxy, &assigned)).into_response(),
+    match pages
+        .plane
+        .held(proxy)
+        .map(|held| debug::config_dump(&held))
+    {
+        Some(Ok(document)) => Json(document).into_response(),
+        Some(Err(message)) => (StatusCode::INTERNAL_SERVER_ERROR, message).into_response(),
         None => {
             let text =
                 format!("proxy {proxy} is not connected; /debug/syncz lists those that are\n");

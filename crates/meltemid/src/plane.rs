@@ -6,9 +6,10 @@ use crate::{clock, node};
 use meltemi_model::{Proxy, Snapshot};
 use meltemi_registry::Published;
 use meltemi_translate::compose::{Extent, Outbound};
-use meltemi_translate::{Assigned, Translator};
+use meltemi_translate::{Assigned, Translator, document};
 use meltemi_types::{Code, Diagnostic, Severity};
 use meltemi_xds::{Attachment, ClientId, ClientInfo, Culprit, Event, Refusal, Source};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -79,14 +80,27 @@ impl Plane {
     }
 
     /// What the proxies of this name (`POD.NAMESPACE`) should have.
-    pub(crate) fn assigned(&self, key: &str) -> Option<Assigned> {
+    pub(crate) fn held(&self, key: &str) -> Option<Held> {
         let state = self.state();
-        state
-            .clients
-            .values()
-            .find(|c| &*c.key == key)
-            .map(|c| c.assigned.clone())
+        let client = state.clients.values().find(|c| &*c.key == key)?;
+        let objects = state.translator.snapshot().diagnostics.iter().cloned();
+        Some(Held {
+            node: client.node.clone(),
+            assigned: client.assigned.clone(),
+            diagnostics: objects.chain(client.assigned.diagnostics()).collect(),
+        })
     }
+}
+
+/// What one proxy should have, and all that is wrong with it.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// Who the proxy says that it is.
+    pub(crate) node: Arc<Value>,
+    /// Its resources.
+    pub(crate) assigned: Assigned,
+    /// What is wrong with objects and with what was made of them for it.
+    pub(crate) diagnostics: BTreeSet<Diagnostic>,
 }
 
 impl State {
@@ -142,8 +156,8 @@ impl State {
                 "the configuration is still being read".into(),
             ));
         }
-        let proxy = Proxy::understand(&node::facts(&client.node))
-            .map_err(|e| Refusal::BadNode(e.to_string()))?;
+        let facts = node::facts(&client.node);
+        let proxy = Proxy::understand(&facts).map_err(|e| Refusal::BadNode(e.to_string()))?;
         let kind = proxy.kind();
         if !self.translator.snapshot().serves(kind) {
             return Err(Refusal::BadNode(format!(
@@ -161,6 +175,7 @@ impl State {
             client.id,
             Client {
                 key: key.clone(),
+                node: Arc::new(document::node(&facts, &client.node.cluster)),
                 proxy,
                 assigned,
                 cell,

@@ -6,8 +6,7 @@ use crate::http::{Pages, serve};
 use crate::plane::Plane;
 use crate::port_file::Ports;
 use crate::pump::{Debounce, Pump};
-use meltemi_api::yaml::{Document, Outcome, Source, read_mesh_config as read_mesh_config_text};
-use meltemi_api::{Broken, Change};
+use meltemi_api::Change;
 use meltemi_files::{Directory, Options};
 use meltemi_registry::{Registry, Settings};
 use meltemi_runtime::drain::{self, Drain, Signals};
@@ -228,36 +227,13 @@ fn read_mesh_config(config: &Config) -> Result<Vec<Change>, Failure> {
     let Some(path) = &config.mesh_config else {
         return Ok(Vec::new());
     };
-    let bytes = std::fs::read(path)
-        .map_err(|e| Failure::new(NO_INPUT, format!("--meshConfig {}: {e}", path.display())))?;
-    let source = Source {
+    let options = Options {
         cluster: config.cluster.clone(),
         root_namespace: config.namespace.clone(),
-        ..Source::new(path.display().to_string())
+        ..Options::default()
     };
-    Ok(document_changes(read_mesh_config_text(&bytes, &source)))
-}
-
-fn document_changes(document: Document) -> Vec<Change> {
-    let Document {
-        location,
-        header: _,
-        outcome,
-        diagnostics,
-    } = document;
-    let said = Change::Findings {
-        unit: location.file,
-        diagnostics: diagnostics.clone().into(),
-    };
-    match outcome {
-        Outcome::Object(object) => vec![Change::Upsert(object), said],
-        Outcome::Broken { object, selector } => vec![Change::Broken(Arc::new(Broken {
-            object,
-            selector,
-            diagnostics: diagnostics.into(),
-        }))],
-        Outcome::LeftOut | Outcome::Foreign | Outcome::Unclear => vec![said],
-    }
+    meltemi_files::read_mesh_config(path, &options)
+        .map_err(|e| Failure::new(NO_INPUT, format!("--meshConfig: {e}")))
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of one process")]

@@ -31,7 +31,7 @@ pub use patch::Patch;
 pub use policy::{PolicyIndex, TrafficRule};
 pub use proxy::{Capabilities, Interception, Proxy};
 pub use route::{Attachment, Backend, BackendTarget, RouteIndex, RouteTable};
-pub use scope::{Egress, Scope, SidecarIndex, SidecarRule};
+pub use scope::{Egress, Imported, Ports, Scope, SidecarIndex, SidecarRule};
 pub use security::{SecurityIndex, WorkloadSecurity};
 pub use service::{Resolution, Service, ServiceIndex, ServiceKey, ServicePort, TargetPort};
 pub use target::ServiceTarget;

@@ -1,7 +1,8 @@
 //! Who sees what: `exportTo` and Sidecar resources, resolved for one namespace and Sidecar.
 //!
 //! Follows <https://istio.io/latest/docs/reference/config/networking/sidecar/>. The surprise:
-//! services that an imported VirtualService sends to are visible even when not imported.
+//! services that an imported VirtualService sends to can be reached even when not imported, but
+//! have no listener and no virtual host of their own. A listener with a port serves that port only.
 
 use crate::Snapshot;
 use crate::order::Age;
@@ -9,8 +10,8 @@ use crate::route::{BackendTarget, HttpAction, RouteTable};
 use crate::service::Service;
 use crate::visibility::ExportTo;
 use meltemi_api::networking::sidecar::{IstioEgressListener, Sidecar};
-use meltemi_types::{HostPattern, Labels, Namespace, ObjectRef, Origin, Selector};
-use std::collections::BTreeMap;
+use meltemi_types::{HostPattern, Labels, Namespace, ObjectRef, Origin, Port, Protocol, Selector};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A Sidecar resource.
@@ -71,10 +72,60 @@ pub struct Egress {
     pub listener: Option<Arc<IstioEgressListener>>,
     /// Where it was written.
     pub origin: Option<Origin>,
-    /// Services, oldest first, one per host.
+    /// Services, oldest first, one per host; all of them have the listener's port, if it has one.
     pub services: Arc<[Arc<Service>]>,
+    /// Services that the route tables send to without their being imported: they need clusters.
+    pub targets: Vec<Imported>,
     /// Route tables: private ones first, then exported, then public; each oldest first.
     pub routes: Arc<[Arc<RouteTable>]>,
+}
+
+impl Egress {
+    /// Which ports of its services count.
+    #[must_use]
+    pub fn ports(&self) -> Ports {
+        match self.listener.as_deref().and_then(only_port) {
+            Some(port) => Ports::Only([port].into()),
+            None => Ports::All,
+        }
+    }
+}
+
+/// Some ports of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ports {
+    /// All that it has.
+    All,
+    /// These.
+    Only(BTreeSet<Port>),
+}
+
+impl Ports {
+    /// True when this port is among them.
+    #[must_use]
+    pub fn contains(&self, port: Port) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(ports) => ports.contains(&port),
+        }
+    }
+
+    fn and(&mut self, more: &Self) {
+        match (&mut *self, more) {
+            (Self::All, _) => {}
+            (Self::Only(own), Self::Only(more)) => own.extend(more),
+            (Self::Only(_), Self::All) => *self = Self::All,
+        }
+    }
+}
+
+/// A service and those of its ports that can be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// The service.
+    pub service: Arc<Service>,
+    /// The ports.
+    pub ports: Ports,
 }
 
 /// Everything a proxy of one namespace (and Sidecar) may reach.
@@ -89,14 +140,66 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Every service of every listener, one per host, oldest first.
+    /// Every service of every listener, one per host, oldest first, with what can be reached of it.
+    /// What a listener imports stands before what its route tables send to.
+    #[must_use]
+    pub fn imports(&self) -> Vec<Imported> {
+        let mut best: BTreeMap<HostPattern, Imported> = BTreeMap::new();
+        for egress in &self.egress {
+            for service in egress.services.iter() {
+                let import = Imported {
+                    service: service.clone(),
+                    ports: egress.ports(),
+                };
+                add(&mut best, import, |new, old| {
+                    rank(new, &self.namespace) < rank(old, &self.namespace)
+                });
+            }
+        }
+        for target in self.egress.iter().flat_map(|e| &e.targets) {
+            add(&mut best, target.clone(), |_, _| false);
+        }
+        let mut all: Vec<Imported> = best.into_values().collect();
+        all.sort_by(|a, b| by_age(&a.service, &b.service));
+        all
+    }
+
+    /// The same, without the ports.
     #[must_use]
     pub fn services(&self) -> Vec<Arc<Service>> {
         match self.egress.as_slice() {
-            [only] => only.services.to_vec(),
-            all => best_per_host(all.iter().flat_map(|e| e.services.iter()), &self.namespace),
+            [only] if only.targets.is_empty() => only.services.to_vec(),
+            _ => self.imports().into_iter().map(|i| i.service).collect(),
         }
     }
+}
+
+/// Keeps the better one of two services of a host; of one service the ports of both.
+fn add(
+    best: &mut BTreeMap<HostPattern, Imported>,
+    new: Imported,
+    better: impl Fn(&Service, &Service) -> bool,
+) {
+    match best.get_mut(&new.service.key.host) {
+        None => {
+            best.insert(new.service.key.host.clone(), new);
+        }
+        Some(old) if old.service.key == new.service.key => old.ports.and(&new.ports),
+        Some(old) if better(&new.service, &old.service) => *old = new,
+        Some(_) => {}
+    }
+}
+
+/// The port that an egress listener has to itself: services are imported with this one only. A
+/// listener on a Unix socket or for an HTTP proxy serves all ports.
+fn only_port(listener: &IstioEgressListener) -> Option<Port> {
+    let port = listener.port.as_ref()?;
+    let protocol = port.protocol.as_deref().and_then(Protocol::by_name);
+    let socket = listener
+        .bind
+        .as_deref()
+        .is_some_and(|b| b.starts_with("unix:"));
+    Port::new(port.number).filter(|_| protocol != Some(Protocol::HttpProxy) && !socket)
 }
 
 /// One entry of an egress listener's `hosts`.
@@ -149,12 +252,9 @@ impl Snapshot {
                 .enumerate()
                 .map(|(i, listener)| {
                     let path = meltemi_types::FieldPath::spec().field("egress").index(i);
-                    let (services, routes) = imported(listener, namespace, &visible, &routes);
                     Egress {
-                        listener: Some(Arc::new(listener.clone())),
                         origin: Some(rule.origin.at(path)),
-                        services: services.into(),
-                        routes: routes.into(),
+                        ..imported(listener, namespace, &visible, &routes)
                     }
                 })
                 .collect(),
@@ -162,6 +262,7 @@ impl Snapshot {
                 listener: None,
                 origin: None,
                 services: best_per_host(visible.into_iter(), namespace).into(),
+                targets: Vec::new(),
                 routes: routes.into(),
             }],
         };
@@ -196,7 +297,7 @@ fn imported(
     namespace: &Namespace,
     visible: &[&Arc<Service>],
     routes: &[Arc<RouteTable>],
-) -> (Vec<Arc<Service>>, Vec<Arc<RouteTable>>) {
+) -> Egress {
     let imports: Vec<Import> = listener
         .hosts
         .iter()
@@ -215,31 +316,61 @@ fn imported(
         .filter(|t| picks(&t.namespace, &|h| t.hosts.iter().any(|own| own.overlaps(h))))
         .cloned()
         .collect();
+    let port = only_port(listener);
     let chosen = visible
         .iter()
         .filter(|s| picks(&s.key.namespace, &|h| h.covers(&s.key.host)))
+        .filter(|s| port.is_none_or(|port| s.port(port).is_some()))
         .copied();
-    let mut services = best_per_host(chosen, namespace);
-    let known: std::collections::BTreeSet<_> =
-        services.iter().map(|s| s.key.host.clone()).collect();
-    let wanted: std::collections::BTreeSet<&HostPattern> = routes
-        .iter()
-        .flat_map(|t| destinations(t))
-        .filter(|h| !known.contains(*h))
-        .collect();
-    if !wanted.is_empty() {
-        let extra = visible
-            .iter()
-            .filter(|s| wanted.contains(&s.key.host))
-            .copied();
-        services.extend(best_per_host(extra, namespace));
-        services.sort_by(|a, b| (&a.age, &a.key).cmp(&(&b.age, &b.key)));
+    let services = best_per_host(chosen, namespace);
+    Egress {
+        listener: Some(Arc::new(listener.clone())),
+        origin: None,
+        targets: targets(&routes, (port, namespace), visible),
+        services: services.into(),
+        routes: routes.into(),
     }
-    (services, routes)
 }
 
-/// The hosts that a table sends to.
-fn destinations(table: &RouteTable) -> impl Iterator<Item = &HostPattern> {
+/// The services that route tables send to: the namespace's own, else the Kubernetes service, else
+/// the oldest; with the listener's port, else the ports that the destinations name.
+fn targets(
+    routes: &[Arc<RouteTable>],
+    (port, namespace): (Option<Port>, &Namespace),
+    visible: &[&Arc<Service>],
+) -> Vec<Imported> {
+    let mut wanted: BTreeMap<&HostPattern, Ports> = BTreeMap::new();
+    for (host, named) in routes.iter().flat_map(|t| destinations(t)) {
+        let ports = match port.or(named) {
+            Some(port) => Ports::Only([port].into()),
+            None => Ports::All,
+        };
+        wanted
+            .entry(host)
+            .and_modify(|known| known.and(&ports))
+            .or_insert(ports);
+    }
+    let rank = |s: &Arc<Service>| (s.key.namespace != *namespace, !s.kubernetes, s.age.clone());
+    let mut best: BTreeMap<&HostPattern, &Arc<Service>> = BTreeMap::new();
+    for service in visible.iter().filter(|s| wanted.contains_key(&s.key.host)) {
+        let slot = best.entry(&service.key.host).or_insert(service);
+        if rank(service) < rank(slot) {
+            *slot = service;
+        }
+    }
+    let found = best.into_iter().filter_map(|(host, service)| {
+        let ports = wanted.remove(host)?;
+        let reachable = service.ports.iter().any(|p| ports.contains(p.number));
+        reachable.then(|| Imported {
+            service: service.clone(),
+            ports,
+        })
+    });
+    found.collect()
+}
+
+/// The hosts that a table sends to, and the port where one is named.
+fn destinations(table: &RouteTable) -> impl Iterator<Item = (&HostPattern, Option<Port>)> {
     let http = table.http.iter().flat_map(|rule| {
         let backends = match &rule.action {
             HttpAction::Forward(backends) => backends.as_slice(),
@@ -256,25 +387,34 @@ fn destinations(table: &RouteTable) -> impl Iterator<Item = &HostPattern> {
         .chain(&table.tcp)
         .flat_map(|r| r.backends.iter().map(|b| &b.target));
     http.chain(l4).filter_map(|target| match target {
-        BackendTarget::Service { host, .. } => Some(host),
+        BackendTarget::Service { host, port, .. } => Some((host, *port)),
         BackendTarget::Invalid => None,
     })
 }
 
-/// One service per host: Kubernetes before entries, the namespace's own, then the oldest.
+/// Kubernetes before entries, the namespace's own, then the oldest: the smallest is preferred.
+fn rank<'a>(service: &'a Service, namespace: &Namespace) -> (bool, bool, &'a Age) {
+    let foreign = service.key.namespace != *namespace;
+    (!service.kubernetes, foreign, &service.age)
+}
+
+fn by_age(a: &Service, b: &Service) -> std::cmp::Ordering {
+    (&a.age, &a.key).cmp(&(&b.age, &b.key))
+}
+
+/// One service per host.
 fn best_per_host<'a>(
     services: impl Iterator<Item = &'a Arc<Service>>,
     namespace: &Namespace,
 ) -> Vec<Arc<Service>> {
     let mut best: BTreeMap<&HostPattern, &Arc<Service>> = BTreeMap::new();
-    let rank = |s: &'a Arc<Service>| (!s.kubernetes, s.key.namespace != *namespace, &s.age);
     for service in services {
         let slot = best.entry(&service.key.host).or_insert(service);
-        if rank(service) < rank(slot) {
+        if rank(service, namespace) < rank(slot, namespace) {
             *slot = service;
         }
     }
     let mut result: Vec<Arc<Service>> = best.into_values().cloned().collect();
-    result.sort_by(|a, b| (&a.age, &a.key).cmp(&(&b.age, &b.key)));
+    result.sort_by(|a, b| by_age(a, b));
     result
 }

@@ -301,12 +301,11 @@ impl Translator {
         let snapshot = self.snapshot.clone();
         let view = View::new(&snapshot, key, &class.scope);
         let mut planned = crate::plan::Planned::default();
-        for service in changed.iter().filter_map(|k| view.by_host.get(&k.host)) {
-            if changed.contains(&service.key) {
-                let one = endpoint::plan_service(&view, service);
-                planned.items.extend(one.items);
-                planned.diagnostics.extend(one.diagnostics);
-            }
+        let all = view.imports.iter();
+        for import in all.filter(|i| changed.contains(&i.service.key)) {
+            let one = endpoint::plan_service(&view, import);
+            planned.items.extend(one.items);
+            planned.diagnostics.extend(one.diagnostics);
         }
         let touched: BTreeSet<Origin> = planned
             .items

@@ -8,7 +8,7 @@
 pub(crate) mod access_log;
 mod bind;
 pub(crate) mod chain;
-mod destination;
+pub(crate) mod destination;
 mod egress;
 mod headless;
 mod inbound;

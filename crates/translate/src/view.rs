@@ -2,7 +2,7 @@
 
 use crate::class::ClassKey;
 use meltemi_model::policy::Client;
-use meltemi_model::{Mesh, Scope, Service, Snapshot, TrafficRule};
+use meltemi_model::{Imported, Mesh, Scope, Service, Snapshot, TrafficRule};
 use meltemi_types::HostPattern;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ pub struct View<'a> {
     pub scope: &'a Scope,
     /// Services in scope by host, of all egress listeners.
     pub by_host: BTreeMap<HostPattern, Arc<Service>>,
+    /// The same with the ports that can be reached, oldest first.
+    pub imports: Vec<Imported>,
     snapshot: &'a Snapshot,
 }
 
@@ -23,12 +25,14 @@ impl<'a> View<'a> {
     /// Narrows `snapshot` to `key`, for which `scope` was resolved.
     #[must_use]
     pub fn new(snapshot: &'a Snapshot, key: &'a ClassKey, scope: &'a Scope) -> Self {
-        let services = scope.services().into_iter();
+        let imports = scope.imports();
+        let services = imports.iter().map(|i| i.service.clone());
         let by_host = services.map(|s| (s.key.host.clone(), s)).collect();
         Self {
             key,
             scope,
             by_host,
+            imports,
             snapshot,
         }
     }

@@ -1,15 +1,12 @@
 //! The product's pipeline: changes of a source, registry, translation, resources.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use meltemi_api::Change;
 use meltemi_model::Proxy;
 use meltemi_model::proxy::NodeFacts;
-use meltemi_proto::pool;
 use meltemi_proto::resource::Encoded;
-use meltemi_proto::urls::message_name;
 use meltemi_registry::{Registry, Settings};
-use meltemi_translate::{Assigned, Translator};
-use meltemi_types::xds::{CLUSTER, ENDPOINT, LISTENER, ROUTE};
+use meltemi_translate::{Assigned, Translator, document};
 use meltemi_types::{Diagnostic, TypeUrl};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,26 +57,16 @@ pub fn sidecar(name: &str, namespace: &str, ip: &str, labels: &Value) -> Result<
 /// Every resource that the proxy gets, by type and name; of two with one name the outbound one.
 #[must_use]
 pub fn resources(assigned: &Assigned) -> BTreeMap<TypeUrl, ByName> {
-    let Assigned { outbound, inbound } = assigned;
-    let of = |sets: [Option<&ByName>; 2]| {
-        let all = sets.into_iter().flatten().rev();
-        all.flatten()
-            .map(|(name, resource)| (name.clone(), resource.clone()))
+    let of = |type_url| -> ByName {
+        let sets = assigned.sets(type_url).into_iter().rev();
+        let all = sets.flat_map(|set| &set.resources);
+        all.map(|(name, resource)| (name.clone(), resource.clone()))
             .collect()
     };
-    let both = |a: &Arc<_>, b: &Arc<_>| {
-        let (a, b): (
-            &meltemi_proto::resource::TypeSet,
-            &meltemi_proto::resource::TypeSet,
-        ) = (a, b);
-        of([Some(&a.resources), Some(&b.resources)])
-    };
-    BTreeMap::from([
-        (CLUSTER, both(&outbound.clusters, &inbound.clusters)),
-        (LISTENER, both(&outbound.listeners, &inbound.listeners)),
-        (ENDPOINT, of([Some(&outbound.endpoints.resources), None])),
-        (ROUTE, of([Some(&outbound.routes.resources), None])),
-    ])
+    let types = document::KINDS.into_iter();
+    types
+        .map(|(_, type_url)| (type_url, of(type_url)))
+        .collect()
 }
 
 /// A resource as proto JSON.
@@ -87,8 +74,7 @@ pub fn resources(assigned: &Assigned) -> BTreeMap<TypeUrl, ByName> {
 /// # Errors
 /// Its bytes are no such message.
 pub fn json(resource: &Encoded) -> Result<Value> {
-    pool::to_json(message_name(resource.type_url), &resource.body)
-        .with_context(|| format!("{} is no {}", resource.name, resource.type_url))
+    document::decoded(resource).map_err(|error| anyhow!("{error}"))
 }
 
 /// Every resource of a type as proto JSON, by name.

@@ -1,6 +1,7 @@
 //! A real Envoy's opinion of a case: of a bootstrap that holds everything, and over ADS.
 
 mod live;
+pub mod stage;
 
 pub use live::push_all;
 

@@ -7,8 +7,8 @@
 
 use crate::compose::{self, ByName, Composed};
 use anyhow::{Context, Result, bail};
+use meltemi_translate::document::KINDS;
 use meltemi_types::TypeUrl;
-use meltemi_types::xds::{CLUSTER, ENDPOINT, LISTENER, ROUTE};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -24,13 +24,6 @@ pub struct Show {
     base: String,
     fields: Vec<String>,
 }
-
-const KINDS: [(&str, TypeUrl); 4] = [
-    ("cluster", CLUSTER),
-    ("endpoint", ENDPOINT),
-    ("listener", LISTENER),
-    ("route", ROUTE),
-];
 
 impl FromStr for Show {
     type Err = anyhow::Error;

@@ -83,27 +83,52 @@ pub(crate) fn value(at: &FieldPath, text: &str, out: &mut Findings) {
             out,
         );
     }
-    if let Err(problem) = format(text) {
-        wrong(
+    const REMEDY: &str = "write %% for a percent sign, or %COMMAND% for one of Envoy's variables";
+    match format(text) {
+        Ok(Percents::Read) => {}
+        Ok(Percents::Plain) => out.push(Finding::warning(
+            Code::InvalidHeader,
+            at,
+            format!("{text:?} has a '%' that starts no variable; it is sent as it stands"),
+            REMEDY,
+        )),
+        Err(problem) => wrong(
             at,
             format!("{text:?} is not a format that Envoy reads: {problem}"),
-            "write %% for a percent sign, or %COMMAND% for one of Envoy's variables",
+            REMEDY,
             out,
-        );
+        ),
     }
 }
 
+/// What percent signs mean in a text.
+#[derive(Debug, PartialEq, Eq)]
+enum Percents {
+    /// What Envoy's grammar says.
+    Read,
+    /// Themselves, like in `100%`: nothing in the text looks like a variable.
+    Plain,
+}
+
 /// Envoy's grammar of format strings: `%%`, `%COMMAND%`, `%COMMAND(args)%`, `%COMMAND(args):9%`.
-fn format(text: &str) -> Result<(), String> {
-    let mut rest = text;
+fn format(text: &str) -> Result<Percents, String> {
+    let (mut rest, mut alone, mut commands) = (text, false, false);
     while let Some((_, after)) = rest.split_once('%') {
         if let Some(after) = after.strip_prefix('%') {
             rest = after;
-            continue;
+        } else if after.starts_with(|c: char| c.is_ascii_alphanumeric() || "_(%".contains(c)) {
+            commands = true;
+            rest = command(after)?;
+        } else {
+            alone = true;
+            rest = after;
         }
-        rest = command(after)?;
     }
-    Ok(())
+    match (alone, commands) {
+        (true, true) => Err("a '%' stands alone".into()),
+        (true, false) => Ok(Percents::Plain),
+        (false, _) => Ok(Percents::Read),
+    }
 }
 
 /// One command after its first `%`: what follows its last one.
@@ -150,17 +175,18 @@ mod tests {
             "%START_TIME(%Y/%m/%dT%H:%M:%S%z)%",
             "%A%%B%",
         ] {
-            assert_eq!(format(text), Ok(()), "{text}");
+            assert_eq!(format(text), Ok(Percents::Read), "{text}");
+        }
+        for text in ["100%", "%", "a % b", "50%, 20%"] {
+            assert_eq!(format(text), Ok(Percents::Plain), "{text}");
         }
         for text in [
-            "100%",
             "abcd%oijasodifj",
             "%START_TIME%%",
             "%REQ(X-A",
             "%REQ(X-A)",
             "%REQ(X):%",
-            "%",
-            "a % b",
+            "%PROTOCOL% 100%",
         ] {
             assert!(format(text).is_err(), "{text}");
         }

@@ -2,13 +2,13 @@
 
 mod proxy;
 
-use super::{MeshConfig, ServiceSettings};
+use super::{AccessLogEncoding, MeshConfig, ServiceSettings};
 use crate::check::value::{
     duration, duration_or_zero, is_label, label_name, not_negative, wildcard_host,
 };
-use crate::check::{Check, Findings};
+use crate::check::{Check, Finding, Findings};
 use crate::duration::Duration;
-use meltemi_types::{FieldPath, TrustDomain};
+use meltemi_types::{Code, FieldPath, TrustDomain};
 use std::collections::BTreeSet;
 
 impl Check for MeshConfig {
@@ -89,6 +89,37 @@ impl Check for MeshConfig {
             );
         }
         providers(self, &at.field("extensionProviders"), out);
+        logs(self, at, out);
+    }
+}
+
+/// Logs go to files so far.
+fn logs(mesh: &MeshConfig, at: &FieldPath, out: &mut Findings) {
+    let mut later = |at: FieldPath| {
+        out.push(Finding::warning(
+            Code::NotSupportedYet,
+            &at,
+            "access logs are written to accessLogFile only, so far",
+            "set accessLogFile",
+        ));
+    };
+    if mesh.enable_envoy_access_log_service == Some(true) {
+        later(at.field("enableEnvoyAccessLogService"));
+    }
+    let providers = mesh.default_providers.as_ref();
+    if providers.is_some_and(|p| !p.access_logging.is_empty()) {
+        later(at.field("defaultProviders").field("accessLogging"));
+    }
+    let format = mesh.access_log_format.as_deref().filter(|f| !f.is_empty());
+    if let (Some(AccessLogEncoding::Json), Some(format)) = (mesh.access_log_encoding, format)
+        && serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(format).is_err()
+    {
+        out.push(Finding::warning(
+            Code::InvalidValue,
+            &at.field("accessLogFormat"),
+            "the format is no JSON object, so the default one is used",
+            "write an object, or set accessLogEncoding: TEXT",
+        ));
     }
 }
 
@@ -258,6 +289,19 @@ mod tests {
                 "{trustDomain: 'a:b', trustDomainAliases: [ok, A], rootNamespace: a.b}",
                 "InvalidValue spec.trustDomain|InvalidValue spec.trustDomainAliases[1]|\
                  InvalidValue spec.rootNamespace",
+            ),
+            (
+                "{enableEnvoyAccessLogService: true, defaultProviders: {accessLogging: [als]}}",
+                "notsupportedyet spec.enableEnvoyAccessLogService|\
+                 notsupportedyet spec.defaultProviders.accessLogging",
+            ),
+            (
+                "{accessLogEncoding: JSON, accessLogFormat: '%PROTOCOL%'}",
+                "invalidvalue spec.accessLogFormat",
+            ),
+            (
+                "{accessLogEncoding: JSON, accessLogFormat: '{\"p\": \"%PROTOCOL%\"}'}",
+                "",
             ),
             (
                 "{serviceSettings: [{hosts: [foo.bar.*]}]}",

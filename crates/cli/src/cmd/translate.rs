@@ -5,16 +5,16 @@ use crate::args::{Form, Kind, Translate};
 use crate::failure::{Answer, FINE, Failure, INTERNAL, NEGATIVE};
 use crate::input;
 use crate::node::{self, INTERCEPTION_MODE, Node};
-use crate::output::{API_VERSION, render};
+use crate::output::render;
 use meltemi_api::Change;
 use meltemi_bootstrap::{AdminAddress, Resources};
 use meltemi_model::Snapshot;
-use meltemi_proto::pool;
-use meltemi_proto::resource::{Encoded, TypeSet};
 use meltemi_registry::{Registry, Settings};
+use meltemi_translate::document::{self, Selection};
 use meltemi_translate::{Assigned, Translator};
 use meltemi_types::Diagnostic;
-use serde_json::{Map, Value, json};
+use meltemi_types::xds::{CLUSTER, ENDPOINT, LISTENER, ROUTE};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -112,21 +112,15 @@ fn lines(found: &BTreeSet<Diagnostic>) -> Vec<String> {
     found.iter().map(ToString::to_string).collect()
 }
 
-/// The sets of one type, the shared part first.
-fn sets(assigned: &Assigned, kind: Kind) -> Vec<&Arc<TypeSet>> {
-    let Assigned { outbound, inbound } = assigned;
+/// The name of a type in the document; `None` is all of them.
+fn word(kind: Kind) -> Option<&'static str> {
     match kind {
-        Kind::Cluster => vec![&outbound.clusters, &inbound.clusters],
-        Kind::Endpoint => vec![&outbound.endpoints],
-        Kind::Listener => vec![&outbound.listeners, &inbound.listeners],
-        Kind::Route => vec![&outbound.routes],
-        Kind::Secret | Kind::Extension | Kind::Nametable | Kind::All => Vec::new(),
+        Kind::Cluster => Some("cluster"),
+        Kind::Endpoint => Some("endpoint"),
+        Kind::Listener => Some("listener"),
+        Kind::Route => Some("route"),
+        Kind::Secret | Kind::Extension | Kind::Nametable | Kind::All => None,
     }
-}
-
-fn of_kind(assigned: &Assigned, kind: Kind) -> impl Iterator<Item = &Arc<Encoded>> {
-    let sets = sets(assigned, kind).into_iter();
-    sets.flat_map(|set| set.resources.values())
 }
 
 /// The answer to most questions: each resource with its version and origin.
@@ -136,66 +130,26 @@ fn resources(
     assigned: &Assigned,
     found: &BTreeSet<Diagnostic>,
 ) -> Result<Value, Failure> {
-    let kinds = [
-        ("cluster", Kind::Cluster),
-        ("endpoint", Kind::Endpoint),
-        ("listener", Kind::Listener),
-        ("route", Kind::Route),
-    ];
-    let mut types = Map::new();
-    for (name, kind) in kinds {
-        if args.kind != Kind::All && args.kind != kind {
-            continue;
-        }
-        let wanted = |r: &&Arc<Encoded>| args.name.as_deref().is_none_or(|n| n == &*r.name);
-        let all = of_kind(assigned, kind).filter(wanted);
-        let all: Result<Vec<Value>, Failure> = all.map(|r| resource(r)).collect();
-        types.insert(name.into(), Value::Array(all?));
-    }
-    Ok(json!({
-        "apiVersion": API_VERSION,
-        "kind": "ProxyResources",
-        "node": node.bootstrap().to_json(),
-        "class": assigned.class_hash(),
-        "resources": types,
-        "diagnostics": found.iter().map(diagnostic).collect::<Vec<_>>(),
-    }))
-}
-
-fn resource(encoded: &Encoded) -> Result<Value, Failure> {
-    Ok(json!({
-        "name": encoded.name,
-        "version": encoded.version,
-        "origin": encoded.origins,
-        "resource": decoded(encoded)?,
-    }))
-}
-
-/// The message as JSON, read back from the bytes that a proxy gets.
-fn decoded(encoded: &Encoded) -> Result<Value, Failure> {
-    let name = encoded.type_url.rsplit('/').next().unwrap_or_default();
-    pool::to_json(name, &encoded.body)
-        .map_err(|e| Failure::new(INTERNAL, format!("{} cannot be shown: {e}", encoded.name)))
-}
-
-fn diagnostic(diagnostic: &Diagnostic) -> Value {
-    let mut value = serde_json::to_value(diagnostic).unwrap_or_default();
-    if let Some(fields) = value.as_object_mut() {
-        fields.insert("text".into(), diagnostic.to_string().into());
-    }
-    value
+    let selection = Selection {
+        kind: word(args.kind),
+        name: args.name.as_deref(),
+    };
+    document::proxy_resources(&node.document(), assigned, selection, found)
+        .map_err(|message| Failure::new(INTERNAL, message))
 }
 
 /// Everything in one file for Envoy, without a control plane.
 fn bootstrap(node: &Node, assigned: &Assigned) -> Result<Value, Failure> {
-    let all = |kind| -> Result<Vec<Value>, Failure> {
-        of_kind(assigned, kind).map(|r| decoded(r)).collect()
+    let all = |type_url| -> Result<Vec<Value>, Failure> {
+        let decoded = assigned.resources(type_url).map(|r| document::decoded(r));
+        let decoded: Result<_, String> = decoded.collect();
+        decoded.map_err(|message| Failure::new(INTERNAL, message))
     };
     let resources = Resources {
-        clusters: all(Kind::Cluster)?,
-        endpoints: all(Kind::Endpoint)?,
-        listeners: all(Kind::Listener)?,
-        routes: all(Kind::Route)?,
+        clusters: all(CLUSTER)?,
+        endpoints: all(ENDPOINT)?,
+        listeners: all(LISTENER)?,
+        routes: all(ROUTE)?,
     };
     let admin = AdminAddress {
         address: "127.0.0.1".into(),

@@ -1,18 +1,16 @@
 //! What the debug pages say, as JSON documents.
 
 use crate::clock;
+use crate::plane::Held;
 use meltemi_model::Snapshot;
-use meltemi_proto::pool;
-use meltemi_proto::resource::{Encoded, TypeSet};
-use meltemi_translate::Assigned;
+use meltemi_translate::document::{API_VERSION, Selection, diagnostic, proxy_resources};
 use meltemi_types::{Diagnostic, Origin};
 use meltemi_xds::debug::ClientStatus;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 fn document(kind: &str, field: &str, items: Vec<Value>) -> Value {
-    json!({ "apiVersion": "cli.meltemi.io/v1", "kind": kind, field: items })
+    json!({ "apiVersion": API_VERSION, "kind": kind, field: items })
 }
 
 /// Which proxy holds what.
@@ -49,54 +47,17 @@ pub(super) fn syncz(clients: &[ClientStatus]) -> Value {
 }
 
 /// Everything a proxy should have.
-pub(super) fn config_dump(proxy: &str, assigned: &Assigned) -> Value {
-    let (outbound, inbound) = (&assigned.outbound, &assigned.inbound);
-    let both = |a: &Arc<TypeSet>, b: &Arc<TypeSet>| -> Vec<Value> {
-        a.resources
-            .values()
-            .chain(b.resources.values())
-            .map(|r| resource(r))
-            .collect()
-    };
-    let one = |set: &Arc<TypeSet>| -> Vec<Value> {
-        set.resources.values().map(|r| resource(r)).collect()
-    };
-    json!({
-        "apiVersion": "cli.meltemi.io/v1",
-        "kind": "ProxyResources",
-        "proxy": proxy,
-        "class": assigned.class_hash(),
-        "resources": {
-            "cluster": both(&outbound.clusters, &inbound.clusters),
-            "endpoint": one(&outbound.endpoints),
-            "listener": both(&outbound.listeners, &inbound.listeners),
-            "route": one(&outbound.routes),
-        },
-        "diagnostics": assigned.diagnostics().iter().map(diagnostic).collect::<Vec<_>>(),
-    })
-}
-
-fn resource(encoded: &Encoded) -> Value {
-    let name = encoded.type_url.rsplit('/').next().unwrap_or_default();
-    let message = pool::to_json(name, &encoded.body);
-    json!({
-        "name": encoded.name,
-        "version": encoded.version,
-        "origin": encoded.origins.iter().map(origin).collect::<Vec<_>>(),
-        "resource": message.unwrap_or_else(|e| json!({ "error": e.to_string() })),
-    })
+pub(super) fn config_dump(held: &Held) -> Result<Value, String> {
+    let Held {
+        node,
+        assigned,
+        diagnostics,
+    } = held;
+    proxy_resources(node, assigned, Selection::default(), diagnostics)
 }
 
 fn origin(origin: &Origin) -> Value {
     serde_json::to_value(origin).unwrap_or_default()
-}
-
-fn diagnostic(diagnostic: &Diagnostic) -> Value {
-    let mut value = serde_json::to_value(diagnostic).unwrap_or_default();
-    if let Some(fields) = value.as_object_mut() {
-        fields.insert("text".into(), diagnostic.to_string().into());
-    }
-    value
 }
 
 /// Services.

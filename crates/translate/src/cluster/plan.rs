@@ -11,7 +11,7 @@ use crate::plan::Planned;
 use crate::view::View;
 use meltemi_api::mesh_config::MeshConfig;
 use meltemi_model::policy::SubsetRule;
-use meltemi_model::{Resolution, Service, ServicePort, TrafficRule, patch};
+use meltemi_model::{Imported, Resolution, Service, ServicePort, TrafficRule, patch};
 use meltemi_types::{Code, Diagnostic, FieldPath, Origin, ProxyKind};
 use std::sync::Arc;
 
@@ -47,18 +47,19 @@ impl Spot<'_> {
     }
 }
 
-/// The clusters of one service, the whole service before its subsets on each port.
+/// The clusters of what can be reached of a service, the whole service before its subsets on each port.
 pub(crate) fn spots<'a>(
     kind: ProxyKind,
-    service: &'a Service,
+    import: &'a Imported,
     rule: Option<&'a Arc<TrafficRule>>,
     mesh: &'a MeshConfig,
 ) -> impl Iterator<Item = Spot<'a>> {
+    let Imported { service, ports } = import;
     let subsets = move || {
         let subsets = rule.into_iter().flat_map(|rule| rule.subsets.iter());
         std::iter::once(None).chain(subsets.enumerate().map(Some))
     };
-    let places = service.ports.iter();
+    let places = service.ports.iter().filter(|p| ports.contains(p.number));
     places
         .flat_map(move |port| subsets().map(move |subset| (port, subset)))
         .filter_map(move |(port, subset)| {
@@ -87,7 +88,8 @@ pub fn plan(view: &View<'_>) -> Planned<ClusterInput> {
         },
         patches: patch::none(),
     };
-    for service in view.scope.services() {
+    for import in &view.imports {
+        let service = &import.service;
         if service.resolution == Resolution::DynamicDns {
             planned.diagnostics.push(Diagnostic::warning(
                 Code::NotSupportedYet,
@@ -96,9 +98,9 @@ pub fn plan(view: &View<'_>) -> Planned<ClusterInput> {
                 "declare the names one by one with resolution DNS",
             ));
         }
-        let rule = view.rule(&service);
-        for spot in spots(view.key.kind, &service, rule, &view.mesh().config) {
-            let Some(role) = outbound(view, &service, &spot) else {
+        let rule = view.rule(service);
+        for spot in spots(view.key.kind, import, rule, &view.mesh().config) {
+            let Some(role) = outbound(view, service, &spot) else {
                 continue;
             };
             let input = whole.input(spot.name(), Role::Outbound(role));

@@ -6,7 +6,7 @@ use crate::by_id::ById;
 use crate::cluster::{Discovery, Spot, spots};
 use crate::plan::Planned;
 use crate::view::View;
-use meltemi_model::{Mesh, Service};
+use meltemi_model::{Imported, Mesh, Service};
 use meltemi_types::HostPattern;
 use std::sync::Arc;
 
@@ -14,23 +14,23 @@ use std::sync::Arc;
 #[must_use]
 pub fn plan(view: &View<'_>) -> Planned<EndpointInput> {
     let mut planned = Planned::default();
-    for service in view.scope.services() {
-        add(view, &service, &mut planned);
+    for import in &view.imports {
+        add(view, import, &mut planned);
     }
     planned
 }
 
 /// Lists the load assignments of one service.
 #[must_use]
-pub fn plan_service(view: &View<'_>, service: &Service) -> Planned<EndpointInput> {
+pub fn plan_service(view: &View<'_>, service: &Imported) -> Planned<EndpointInput> {
     let mut planned = Planned::default();
     add(view, service, &mut planned);
     planned
 }
 
-fn add(view: &View<'_>, service: &Service, planned: &mut Planned<EndpointInput>) {
-    let rule = view.rule(service);
-    for spot in spots(view.key.kind, service, rule, &view.mesh().config) {
+fn add(view: &View<'_>, import: &Imported, planned: &mut Planned<EndpointInput>) {
+    let rule = view.rule(&import.service);
+    for spot in spots(view.key.kind, import, rule, &view.mesh().config) {
         if spot.discovery == Discovery::Endpoints {
             let input = input(view, &spot);
             planned.push(input.name.clone(), input, spot.origins());

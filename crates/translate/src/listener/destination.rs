@@ -10,8 +10,10 @@ use crate::http::Access;
 use crate::name;
 use crate::view::View;
 use meltemi_api::networking::destination_rule::{Subset, TunnelSettings};
+use meltemi_api::networking::virtual_service as api;
 use meltemi_model::{Backend, BackendTarget, RouteTable, Service, TrafficRule};
 use meltemi_types::{HostPattern, Port, Protocol};
+use std::sync::Arc;
 
 /// A service, a subset of it, and a port.
 struct Destination<'a> {
@@ -27,6 +29,33 @@ pub(super) fn port_of(service: Option<&Service>, listener: Option<Port>) -> Opti
         [only] => Some(only.number),
         _ => listener.or_else(|| ports.first().map(|p| p.number)),
     }
+}
+
+/// The cluster of an egress proxy, for what nobody declared. A short name is completed with the
+/// namespace of the Sidecar, else with the root namespace.
+pub(crate) fn egress_proxy(view: &View<'_>, proxy: &api::Destination) -> Option<Arc<str>> {
+    let api::Destination { host, subset, port } = proxy;
+    let full = match host.contains('.') {
+        true => host.clone(),
+        false => {
+            let namespace = match &view.scope.sidecar {
+                Some(sidecar) => &sidecar.namespace,
+                None => &view.mesh().root_namespace,
+            };
+            format!("{host}.{namespace}.svc.{}", view.mesh().cluster_domain)
+        }
+    };
+    let host: HostPattern = full.parse().ok()?;
+    let only = || match &*view.by_host.get(&host)?.ports {
+        [port] => Some(port.number),
+        _ => None,
+    };
+    let port = match port {
+        Some(selector) => Port::new(selector.number)?,
+        None => only()?,
+    };
+    let subset = subset.as_deref().unwrap_or_default();
+    Some(name::outbound_cluster(port, subset, &host))
 }
 
 /// Everything to the service itself.

@@ -10,15 +10,22 @@ use super::ports::{Chosen, Listening, Place, binds};
 use super::{Traits, tcp};
 use crate::http::{Access, HttpSpec, Routes, Side};
 use crate::name;
+use crate::route::hosts;
 use crate::view::View;
-use ipnet::IpNet;
 use meltemi_api::networking::sidecar::{CaptureMode, IstioEgressListener, SidecarPort};
 use meltemi_model::{Egress, Interception, Service, ServicePort};
-use meltemi_types::{Code, Diagnostic, FieldPath, Origin, Port, Protocol};
+use meltemi_types::{Code, Diagnostic, FieldPath, HostPattern, Origin, Port, Protocol};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Adds everything that one egress listener asks for.
 pub(super) fn listeners(view: &View<'_>, traits: &Traits, egress: &Egress, table: &mut Table) {
+    let importer = Importer {
+        view,
+        traits,
+        egress,
+        aliases: hosts::aliases(egress),
+    };
     let Some(listener) = egress.listener.as_deref() else {
         // Without interception nothing reaches a listener that nobody declared.
         if view.key.interception != Interception::None {
@@ -27,7 +34,7 @@ pub(super) fn listeners(view: &View<'_>, traits: &Traits, egress: &Egress, table
                 capture: Capture::Virtual,
                 chosen: Chosen::ByService,
             };
-            every_port(view, traits, (egress, &listening), table);
+            importer.every_port(&listening, table);
         }
         return;
     };
@@ -62,85 +69,99 @@ pub(super) fn listeners(view: &View<'_>, traits: &Traits, egress: &Egress, table
     match port {
         None => {
             table.lock();
-            every_port(view, traits, (egress, &listening), table);
+            importer.every_port(&listening, table);
         }
         Some(port) => {
             listening.chosen = Chosen::BySidecar;
-            one_port(view, traits, (egress, &listening, port), table);
+            importer.one_port(&listening, port, table);
         }
     }
 }
 
-fn every_port(view: &View<'_>, traits: &Traits, egress: (&Egress, &Listening), table: &mut Table) {
-    let (egress, listening) = egress;
-    for service in egress.services.iter() {
-        for port in service.ports.iter() {
-            let number = Some(port.number);
-            let listening = local(view, listening, number);
-            for bind in binds(view, &listening, service, (number, port)) {
-                let place = place(view, traits, (egress, service), (number, port, &listening));
-                add(
-                    &Place {
-                        bind: bind.0,
-                        cidrs: bind.1,
-                        ..place
-                    },
-                    table,
-                );
+/// One egress listener and what it imports.
+struct Importer<'a> {
+    view: &'a View<'a>,
+    traits: &'a Traits,
+    egress: &'a Egress,
+    aliases: BTreeMap<HostPattern, Vec<HostPattern>>,
+}
+
+impl Importer<'_> {
+    fn every_port(&self, listening: &Listening, table: &mut Table) {
+        for service in self.egress.services.iter() {
+            for port in service.ports.iter() {
+                let number = Some(port.number);
+                let listening = local(self.view, listening, number);
+                self.add(&listening, service, (number, port), table);
             }
         }
     }
-}
 
-fn one_port(
-    view: &View<'_>,
-    traits: &Traits,
-    egress: (&Egress, &Listening, &SidecarPort),
-    table: &mut Table,
-) {
-    let (egress, listening, port) = egress;
-    let number = Port::new(port.number);
-    let on_socket = matches!(listening.address, Some(Address::Unix(_)));
-    if number.is_none() && !on_socket {
-        return; // the checks of the object have reported it
-    }
-    let number = number.filter(|_| !on_socket);
-    let protocol = protocol(port);
-    let listening = local(view, listening, number);
-    if protocol == Protocol::HttpProxy {
-        let bind = match (&listening.address, number) {
-            (None, Some(number)) => Bind::loopback(view.key.families, number),
-            (Some(address), number) => Bind {
-                address: address.clone(),
-                extra: Vec::new(),
-                port: number,
-                capture: Capture::Bound,
-            },
-            (None, None) => return,
-        };
-        table.add(http_proxy(bind, traits, egress.origin.clone()));
-        return;
-    }
-    for service in egress.services.iter() {
-        let same = number.and_then(|number| service.port(number));
-        let Some(known) = same.or(service.ports.first()) else {
-            continue;
-        };
-        let declared = ServicePort {
-            protocol,
-            ..known.clone()
-        };
-        for bind in binds(view, &listening, service, (number, &declared)) {
-            let port = (number, &declared, &listening);
-            let place = place(view, traits, (egress, service), port);
-            add(
-                &Place {
-                    bind: bind.0,
-                    cidrs: bind.1,
-                    ..place
+    fn one_port(&self, listening: &Listening, port: &SidecarPort, table: &mut Table) {
+        let number = Port::new(port.number);
+        let on_socket = matches!(listening.address, Some(Address::Unix(_)));
+        if number.is_none() && !on_socket {
+            return; // the checks of the object have reported it
+        }
+        let number = number.filter(|_| !on_socket);
+        let protocol = protocol(port);
+        let listening = local(self.view, listening, number);
+        if protocol == Protocol::HttpProxy {
+            let bind = match (&listening.address, number) {
+                (None, Some(number)) => Bind::loopback(self.view.key.families, number),
+                (Some(address), number) => Bind {
+                    address: address.clone(),
+                    extra: Vec::new(),
+                    port: number,
+                    capture: Capture::Bound,
                 },
-                table,
-            );
+                (None, None) => return,
+            };
+            let origin = self.egress.origin.clone();
+            table.add(http_proxy(bind, self.traits, origin));
+            return;
+        }
+        if self.egress.services.is_empty() {
+            let origin = self.egress.origin.as_ref();
+            table.report(origin.map(|o| nothing(o, number)));
+        }
+        for service in self.egress.services.iter() {
+            let same = number.and_then(|number| service.port(number));
+            let Some(known) = same.or(service.ports.first()) else {
+                continue;
+            };
+            let declared = ServicePort {
+                protocol,
+                ..known.clone()
+            };
+            self.add(&listening, service, (number, &declared), table);
+        }
+    }
+
+    /// Adds a service port to each of its listeners.
+    #[expect(clippy::too_many_arguments, reason = "what, where, and into what")]
+    fn add(
+        &self,
+        listening: &Listening,
+        service: &Arc<Service>,
+        port: (Option<Port>, &ServicePort),
+        table: &mut Table,
+    ) {
+        let (number, declared) = port;
+        for (bind, cidrs) in binds(self.view, listening, service, port) {
+            let place = Place {
+                view: self.view,
+                traits: self.traits,
+                egress: self.egress,
+                service,
+                number,
+                protocol: declared.protocol,
+                chosen: listening.chosen,
+                bind,
+                cidrs,
+                aliases: &self.aliases,
+            };
+            add(&place, table);
         }
     }
 }
@@ -171,26 +192,6 @@ pub(super) fn protocol(port: &SidecarPort) -> Protocol {
         Protocol::by_name(name.split('-').next()?)
     };
     said.or_else(named).unwrap_or(Protocol::Auto)
-}
-
-fn place<'a>(
-    view: &'a View<'a>,
-    traits: &'a Traits,
-    from: (&'a Egress, &'a Arc<Service>),
-    port: (Option<Port>, &ServicePort, &Listening),
-) -> Place<'a> {
-    let (number, declared, listening) = port;
-    Place {
-        view,
-        traits,
-        egress: from.0,
-        service: from.1,
-        number,
-        protocol: declared.protocol,
-        chosen: listening.chosen,
-        bind: Bind::any(view.key.families, declared.number, listening.capture),
-        cidrs: Vec::<IpNet>::new(),
-    }
 }
 
 /// Adds a service port to its listener.
@@ -267,6 +268,17 @@ pub(super) fn http_proxy(bind: Bind, traits: &Traits, origin: Option<Origin>) ->
         origins: origin.into_iter().collect(),
         bind,
     }
+}
+
+fn nothing(origin: &Origin, number: Option<Port>) -> Diagnostic {
+    let port = number.map(|port| format!(" has port {port}"));
+    let port = port.unwrap_or_else(|| " is known".into());
+    Diagnostic::warning(
+        Code::UnknownPort,
+        origin.at(FieldPath::new(&format!("{}.port", origin.path))),
+        format!("no service of the listener's hosts{port}, so nothing listens"),
+        "use a port of the services, or name more hosts",
+    )
 }
 
 fn bad_bind(origin: &Origin, bind: Option<&str>) -> Diagnostic {

@@ -411,22 +411,26 @@ mod tests {
     fn without_interception_only_declared_listeners_are_there_and_bind() {
         let mut fixture = with_sidecar(
             vec![
-                egress(9080, "HTTP", Some("127.0.1.1")),
-                egress(9081, "TCP", None),
+                egress(80, "HTTP", Some("127.0.1.1")),
+                egress(5432, "TCP", None),
+                egress(9999, "HTTP", None),
             ],
             "NONE",
         );
+        let other = service("db2", "10.0.0.4", &[(5432, Tcp)]);
+        fixture.services.push(other);
         let all = fixture.outbound();
-        assert_eq!(all.names(), ["127.0.0.1_9081", "127.0.1.1_9080"]);
-        assert_eq!(all.chains("127.0.1.1_9080"), ["-> http 9080"]);
-        assert!(all.get("127.0.1.1_9080").listener_filters.is_empty());
-        assert!(all.get("127.0.1.1_9080").bind_to_port.is_none());
-        // The first service is served, the other cannot be told apart.
+        assert_eq!(all.names(), ["127.0.0.1_5432", "127.0.1.1_80"]);
+        assert_eq!(all.chains("127.0.1.1_80"), ["-> http 80"]);
+        assert!(all.get("127.0.1.1_80").listener_filters.is_empty());
+        assert!(all.get("127.0.1.1_80").bind_to_port.is_none());
+        // The first service is served, the other cannot be told apart; nothing has port 9999.
         assert_eq!(
-            all.chains("127.0.0.1_9081"),
+            all.chains("127.0.0.1_5432"),
             [format!("-> {}", cluster(5432, "db"))]
         );
-        assert_eq!(all.diagnostics.len(), 1);
+        let codes: Vec<Code> = all.diagnostics.iter().map(|d| d.code).collect();
+        assert_eq!(codes, [Code::UnknownPort, Code::ConflictingListener]);
         fixture.sidecar = None;
         assert!(fixture.outbound().names().is_empty());
     }
@@ -457,7 +461,7 @@ mod tests {
 
     #[test]
     fn unix_sockets_and_capture_mode_none_bind() {
-        let mut captured = egress(9080, "HTTP", None);
+        let mut captured = egress(80, "HTTP", None);
         captured.capture_mode = Some(CaptureMode::None);
         let fixture = with_sidecar(
             vec![
@@ -472,7 +476,7 @@ mod tests {
         assert_eq!(
             all.names(),
             [
-                "127.0.0.1_9080",
+                "127.0.0.1_80",
                 "127.0.0.1_9999",
                 "unix:///tmp/a.sock",
                 "virtualOutbound"
@@ -492,7 +496,7 @@ mod tests {
             hosts: vec!["*/*".into()],
             ..IstioEgressListener::default()
         };
-        let mut fixture = with_sidecar(vec![egress(9080, "", None), rest], "NONE");
+        let mut fixture = with_sidecar(vec![egress(83, "", None), rest], "NONE");
         fixture
             .services
             .push(service("any", "10.0.0.9", &[(83, Auto)]));
@@ -503,7 +507,7 @@ mod tests {
         dns.resolution = Resolution::Dns;
         fixture.services.push(dns);
         let all = fixture.outbound();
-        let names = ["5432", "80", "83", "84", "85", "9080"].map(|p| format!("127.0.0.1_{p}"));
+        let names = ["5432", "80", "83", "84", "85"].map(|p| format!("127.0.0.1_{p}"));
         assert_eq!(all.names(), names);
         assert_eq!(
             all.chains("127.0.0.1_85"),

@@ -8,7 +8,8 @@ use super::{Traits, headless};
 use crate::view::View;
 use ipnet::IpNet;
 use meltemi_model::{Egress, Resolution, RouteTable, Service, ServicePort};
-use meltemi_types::{IpFamilies, Port, Protocol};
+use meltemi_types::{HostPattern, IpFamilies, Port, Protocol};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -45,6 +46,8 @@ pub(super) struct Place<'a> {
     pub(super) bind: Bind,
     /// The service's address ranges, where the listener is for every address.
     pub(super) cidrs: Vec<IpNet>,
+    /// Other names of the egress listener's services (ExternalName).
+    pub(super) aliases: &'a BTreeMap<HostPattern, Vec<HostPattern>>,
 }
 
 impl Place<'_> {

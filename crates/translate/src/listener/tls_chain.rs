@@ -7,6 +7,7 @@
 use super::chain::Match;
 use super::ports::Place;
 use super::tcp::{Chains, applies, subnets};
+use crate::route::names::short_names;
 use meltemi_model::Resolution;
 use meltemi_model::route::L4Match;
 use meltemi_types::{Code, Diagnostic, HostPattern, Origin};
@@ -39,14 +40,28 @@ pub(super) fn chains(place: &Place<'_>) -> Chains {
         }
     }
     if !covered {
-        let host = [place.service.key.host.clone()];
-        let names: &[HostPattern] = if shares(place) { &host } else { &[] };
-        match Match::to(&place.cidrs).with_names(names) {
+        let names = match shares(place) {
+            true => own_names(place),
+            false => Vec::new(),
+        };
+        match Match::to(&place.cidrs).with_names(&names) {
             Some(matching) => chains.service(matching, place),
             None => chains.diagnostics.push(unusable(&place.service.origin)),
         }
     }
     chains
+}
+
+/// The service's host, and what else it is called: other names have short forms, too.
+fn own_names(place: &Place<'_>) -> Vec<HostPattern> {
+    let host = &place.service.key.host;
+    let mut names = vec![host.clone()];
+    for alias in place.aliases.get(host).into_iter().flatten() {
+        names.push(alias.clone());
+        let short = short_names(alias.as_str(), &place.view.key.domain);
+        names.extend(short.iter().filter_map(|name| name.parse().ok()));
+    }
+    names
 }
 
 fn covers(names: &[HostPattern], host: &HostPattern) -> bool {

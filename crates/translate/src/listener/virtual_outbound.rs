@@ -6,14 +6,12 @@
 use super::bind::{Bind, Capture};
 use super::chain::{Chain, Handler, Match};
 use super::tcp_proxy::TcpSpec;
-use super::{ListenerInput, Role, Source, Traits};
+use super::{ListenerInput, Role, Source, Traits, destination};
 use crate::name;
 use crate::view::View;
 use meltemi_api::networking::sidecar::{OutboundTrafficPolicy, OutboundTrafficPolicyMode};
-use meltemi_api::networking::virtual_service::Destination;
 use meltemi_model::Interception;
-use meltemi_types::{HostPattern, Port};
-use std::sync::Arc;
+use meltemi_types::Port;
 
 /// The listener.
 pub(super) fn listener(view: &View<'_>, traits: &Traits, port: Port) -> ListenerInput {
@@ -48,34 +46,8 @@ pub(super) fn unknown(view: &View<'_>) -> TcpSpec {
         OutboundTrafficPolicyMode::RegistryOnly => TcpSpec::to(name::BLACK_HOLE),
         OutboundTrafficPolicyMode::AllowAny => {
             let proxy = policy.and_then(|p| p.egress_proxy.as_ref());
-            let cluster = proxy.and_then(|p| egress_proxy(view, p));
+            let cluster = proxy.and_then(|p| destination::egress_proxy(view, p));
             TcpSpec::to(cluster.unwrap_or_else(|| name::PASSTHROUGH.into()))
         }
     }
-}
-
-/// The cluster of an egress proxy. A short name is completed with the namespace of the Sidecar.
-fn egress_proxy(view: &View<'_>, destination: &Destination) -> Option<Arc<str>> {
-    let Destination { host, subset, port } = destination;
-    let full = match host.contains('.') {
-        true => host.clone(),
-        false => {
-            let namespace = match &view.scope.sidecar {
-                Some(sidecar) => &sidecar.namespace,
-                None => &view.mesh().root_namespace,
-            };
-            format!("{host}.{namespace}.svc.{}", view.mesh().cluster_domain)
-        }
-    };
-    let host: HostPattern = full.parse().ok()?;
-    let only = |ports: &[meltemi_model::ServicePort]| match ports {
-        [port] => Some(port.number),
-        _ => None,
-    };
-    let port = match port {
-        Some(selector) => Port::new(selector.number)?,
-        None => only(&view.by_host.get(&host)?.ports)?,
-    };
-    let subset = subset.as_deref().unwrap_or_default();
-    Some(name::outbound_cluster(port, subset, &host))
 }

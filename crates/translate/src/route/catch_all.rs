@@ -4,15 +4,15 @@
 //! a Sidecar's policy replaces the mesh's.
 
 use super::{Settings, timeout};
+use crate::listener::destination::egress_proxy;
 use crate::name;
 use crate::view::View;
 use meltemi_api::networking::sidecar::{OutboundTrafficPolicy, OutboundTrafficPolicyMode};
-use meltemi_api::networking::virtual_service::Destination;
 use meltemi_proto::envoy::config::route::v3 as envoy;
 use meltemi_proto::envoy::config::route::v3::{
     route::Action, route_action::ClusterSpecifier, route_match::PathSpecifier,
 };
-use meltemi_types::{Code, Diagnostic, FieldPath, HostPattern, Origin, Port};
+use meltemi_types::{Code, Diagnostic, FieldPath, Origin};
 use std::sync::Arc;
 
 /// What happens to requests that no virtual host takes.
@@ -77,33 +77,6 @@ fn unusable(sidecar: &Origin, host: &str) -> Diagnostic {
         format!("the egress proxy {host:?} is no host with a port"),
         "name the full host and the port of a service",
     )
-}
-
-/// The cluster of an egress proxy; short names are completed with the class's namespace.
-fn egress_proxy(view: &View<'_>, proxy: &Destination) -> Option<Arc<str>> {
-    let Destination { host, subset, port } = proxy;
-    let host: HostPattern = match host.contains('.') {
-        true => host.parse().ok()?,
-        false => {
-            let domain = &view.mesh().cluster_domain;
-            format!("{host}.{}.svc.{domain}", view.key.namespace)
-                .parse()
-                .ok()?
-        }
-    };
-    let only = view
-        .by_host
-        .get(&host)
-        .and_then(|service| match &*service.ports {
-            [only] => Some(only.number),
-            _ => None,
-        });
-    let port = port.as_ref().and_then(|p| Port::new(p.number)).or(only)?;
-    Some(name::outbound_cluster(
-        port,
-        subset.as_deref().unwrap_or_default(),
-        &host,
-    ))
 }
 
 /// The virtual host for everything else.

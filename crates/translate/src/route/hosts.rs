@@ -47,7 +47,10 @@ impl PortPlan {
         let mut destinations = Destinations::new(view, port);
         let mut claims = Claims::new(&services);
         for table in egress.routes.iter().filter(|t| !t.http.is_empty()) {
-            let relevant = |h: &HostPattern| hits(&services, h).next().is_some();
+            let relevant = |h: &HostPattern| match h.is_exact() && services.contains_key(h) {
+                true => true,
+                false => services.keys().any(|host| host.overlaps(h)),
+            };
             if port.number() != 80 && !table.hosts.iter().any(relevant) {
                 continue;
             }
@@ -230,7 +233,7 @@ fn conflict(loser: &RouteTable, winner: &RouteTable, host: &HostPattern) -> Opti
 }
 
 /// The other names of services: ExternalName services by what they stand for in the end.
-fn aliases(egress: &Egress) -> BTreeMap<HostPattern, Vec<HostPattern>> {
+pub(crate) fn aliases(egress: &Egress) -> BTreeMap<HostPattern, Vec<HostPattern>> {
     let targets: BTreeMap<&HostPattern, &HostPattern> = egress
         .services
         .iter()

@@ -95,7 +95,7 @@ fn bracketed(address: IpAddr) -> String {
 }
 
 /// The short forms of a host for a client whose DNS domain is `domain`.
-fn short_names(host: &str, domain: &str) -> Vec<String> {
+pub(crate) fn short_names(host: &str, domain: &str) -> Vec<String> {
     match domain.split_once(".svc.") {
         Some((namespace, suffix)) => kubernetes_names(host, namespace, suffix),
         None => plain_names(host, domain),

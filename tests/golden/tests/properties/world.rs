@@ -223,17 +223,51 @@ fn http_rule() -> impl Strategy<Value = String> {
         .prop_map(|(matches, route, more)| format!("{{{matches}{route}{more}}}"))
 }
 
+/// Shares of two destinations, or one alone.
+fn l4_route() -> impl Strategy<Value = String> {
+    let weights = select(&[(90, 10), (0, 100), (1, 1)][..]);
+    let split = (destination(), destination(), weights)
+        .prop_map(|(a, b, (x, y))| format!("route: [{{{a}, weight: {x}}}, {{{b}, weight: {y}}}]"));
+    let single = destination().prop_map(|a| format!("route: [{{{a}}}]"));
+    prop_oneof![split, single]
+}
+
+fn tcp_rule() -> impl Strategy<Value = String> {
+    let matches = select(
+        &[
+            "",
+            "match: [{port: 80}], ",
+            "match: [{sourceLabels: {app: a}}], ",
+            "match: [{destinationSubnets: [10.96.0.0/24, 10.97.0.1], port: 80}], ",
+            "match: [{sourceNamespace: shop}, {port: 81, gateways: [mesh]}], ",
+        ][..],
+    );
+    (matches, l4_route()).prop_map(|(matches, route)| format!("{{{matches}{route}}}"))
+}
+
+fn tls_rule() -> impl Strategy<Value = String> {
+    let matches = select(
+        &[
+            "{sniHosts: [x.example.org]}",
+            "{sniHosts: [x.example.org, \"*.example.org\"], port: 81}",
+            "{sniHosts: [y.example.org], sourceLabels: {app: a}}, {sniHosts: [x.example.org]}",
+            "{sniHosts: [\"*.example.org\"], destinationSubnets: [10.96.0.0/24]}",
+        ][..],
+    );
+    (matches, l4_route()).prop_map(|(matches, route)| format!("{{match: [{matches}], {route}}}"))
+}
+
 fn virtual_service() -> impl Strategy<Value = String> {
     let name = select(&["r", "s", "t"][..]);
     let exported = select(&["", "exportTo: [\".\"], "][..]);
     let rules = prop::collection::vec(http_rule(), 1..3);
-    let tcp = (destination()).prop_map(|a| format!("tcp: [{{route: [{{{a}}}]}}]"));
     let body = prop_oneof![
         4 => rules.prop_map(|rules| format!("http: [{}]", rules.join(", "))),
-        1 => tcp,
+        1 => prop::collection::vec(tcp_rule(), 1..3).prop_map(|all| format!("tcp: [{}]", all.join(", "))),
+        1 => prop::collection::vec(tls_rule(), 1..3).prop_map(|all| format!("tls: [{}]", all.join(", "))),
     ];
     (name, namespace(), host(), exported, body).prop_map(|(name, ns, host, exported, body)| {
-        let spec = format!("spec: {{hosts: [{host}], {exported}{body}}}");
+        let spec = format!("spec: {{hosts: [{host}, \"*.example.org\"], {exported}{body}}}");
         object(
             ("networking.istio.io/v1", "VirtualService"),
             name,
@@ -284,6 +318,9 @@ fn scoping() -> impl Strategy<Value = String> {
     let spec = select(
         &[
             "{egress: [{hosts: [\"./*\"]}]}",
+            "{egress: [{port: {number: 80, protocol: HTTP, name: http}, hosts: [\"*/*\"]}, {hosts: [\"./*\"]}]}",
+            "{egress: [{port: {number: 81, protocol: TCP, name: tcp}, bind: 127.0.0.9, captureMode: NONE, hosts: [\"shop/*\"]}]}",
+            "{egress: [{hosts: [\"*/*\", \"~team/*\"]}], outboundTrafficPolicy: {mode: ALLOW_ANY, egressProxy: {host: a.shop.svc.cluster.local, port: {number: 80}}}}",
             "{egress: [{hosts: [\"*/*\"]}], outboundTrafficPolicy: {mode: REGISTRY_ONLY}}",
             "{workloadSelector: {labels: {app: a}}, egress: [{hosts: [\"shop/a.shop.svc.cluster.local\"]}]}",
             "{workloadSelector: {labels: {app: a}}, ingress: [{port: {number: 9000, protocol: HTTP, name: http}, defaultEndpoint: \"127.0.0.1:8080\"}], egress: [{hosts: [\"*/*\"]}]}",
@@ -341,6 +378,9 @@ fn mesh() -> impl Strategy<Value = String> {
             "connectTimeout: 2s",
             "proxyHttpPort: 15080",
             "defaultServiceExportTo: [\".\"]",
+            "defaultVirtualServiceExportTo: [\".\"]",
+            "defaultDestinationRuleExportTo: [\".\"]",
+            "accessLogFile: /dev/null",
         ][..],
     );
     config.prop_map(|config| {

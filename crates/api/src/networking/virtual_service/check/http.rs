@@ -310,8 +310,8 @@ mod tests {
         };
         assert_eq!(with("headers: {request: {set: {x: '100%%'}}}"), "");
         assert_eq!(
-            with("headers: {request: {set: {x: '100%'}}}"),
-            "InvalidHeader headers.request.set.x"
+            with("headers: {request: {set: {x: '100%', y: '%NO'}}}"),
+            "invalidheader headers.request.set.x|InvalidHeader headers.request.set.y"
         );
         assert_eq!(
             with("headers: {response: {add: {'': a, ':path': b}, remove: [host, ok]}}"),

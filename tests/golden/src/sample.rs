@@ -1,0 +1,183 @@
+//! A sample: what a user applies to try a mesh out, and one Pod for each Deployment in it, since
+//! no cluster makes them here. Every Pod has an address of this machine to itself.
+
+use crate::compose::sidecar;
+use anyhow::{Context, Result, ensure};
+use meltemi_api::Change;
+use meltemi_files::{Input, Options, documents, read};
+use meltemi_model::Proxy;
+use meltemi_testkit::lease::Lease;
+use meltemi_testkit::paths::repository;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// The samples of our own, by their directories in `manifests/`.
+const OURS: [&str; 2] = ["bookshop", "tally"];
+
+/// Published samples, as files below `samples/` of the examples.
+const PUBLISHED: [(&str, &[&str]); 3] = [
+    (
+        "helloworld",
+        &[
+            "helloworld/helloworld.yaml",
+            "helloworld/helloworld-gateway.yaml",
+        ],
+    ),
+    (
+        "httpbin",
+        &["httpbin/httpbin.yaml", "httpbin/httpbin-gateway.yaml"],
+    ),
+    ("sleep", &["sleep/sleep.yaml"]),
+];
+
+/// Manifests, read, with Pods.
+#[derive(Debug)]
+pub struct Sample {
+    /// Its name.
+    pub name: String,
+    /// What the registry is told.
+    pub changes: Vec<Change>,
+    /// One for each Deployment.
+    pub pods: Vec<Pod>,
+}
+
+/// A Pod that stands for a Deployment.
+#[derive(Debug)]
+pub struct Pod {
+    /// Its name.
+    pub name: String,
+    /// The sidecar beside it.
+    pub proxy: Proxy,
+    /// Its address, held as long as the Pod lives.
+    pub lease: Lease,
+}
+
+/// Where the samples are: ours, and the published ones unless the examples are absent, which is
+/// said, and is an error where `MELTEMI_EXAMPLES_REQUIRED` is 1.
+///
+/// # Errors
+/// The examples are required and absent.
+pub fn list() -> Result<Vec<(String, Vec<PathBuf>)>> {
+    let manifests = repository().join("manifests");
+    let ours = OURS.map(|name| (name.to_owned(), vec![manifests.join(name)]));
+    let mut all = Vec::from(ours);
+    let examples = match std::env::var_os("MELTEMI_EXAMPLES") {
+        Some(path) => PathBuf::from(path),
+        None => repository().join("../shared/examples"),
+    };
+    let samples = examples.join("samples");
+    if samples.is_dir() {
+        let published = PUBLISHED.map(|(name, files)| {
+            let files = files.iter().map(|file| samples.join(file));
+            (name.to_owned(), files.collect())
+        });
+        all.extend(published);
+    } else {
+        let required = std::env::var_os("MELTEMI_EXAMPLES_REQUIRED").is_some_and(|v| v == "1");
+        ensure!(!required, "{} is absent but required", samples.display());
+        eprintln!("{} is absent: no published samples", samples.display());
+    }
+    Ok(all)
+}
+
+/// What of a Deployment matters.
+#[derive(Deserialize)]
+struct Deployment {
+    metadata: Metadata,
+    #[serde(default)]
+    spec: Value,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    name: String,
+    #[serde(default = "default_namespace")]
+    namespace: String,
+}
+
+fn default_namespace() -> String {
+    "default".into()
+}
+
+impl Sample {
+    /// Reads files and directories, and makes the Pods.
+    ///
+    /// # Errors
+    /// Something cannot be read, or there is no free address.
+    pub fn read(name: &str, paths: &[PathBuf]) -> Result<Self> {
+        let mut inputs: Vec<Input> = paths.iter().cloned().map(Input::Path).collect();
+        let mut pods = Vec::new();
+        for path in files(paths)? {
+            let text = std::fs::read_to_string(&path)?;
+            for document in serde_yaml::Deserializer::from_str(&text) {
+                let value = Value::deserialize(document)?;
+                if value.get("kind").is_some_and(|kind| kind == "Deployment") {
+                    let deployment = serde_json::from_value(value)?;
+                    let (pod, text) = pod(deployment).with_context(|| name.to_owned())?;
+                    inputs.push(text);
+                    pods.push(pod);
+                }
+            }
+        }
+        let options = Options::default();
+        for document in documents(&inputs, &options)? {
+            let wrong = document.diagnostics.iter().find(|d| d.is_error());
+            ensure!(wrong.is_none(), "{name}: {wrong:?}");
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            changes: read(&inputs, &options)?,
+            pods,
+        })
+    }
+}
+
+/// The files themselves, those of directories by name.
+fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut all = Vec::new();
+    for path in paths {
+        match path.is_dir() {
+            true => all.extend(below(path)?),
+            false => all.push(path.clone()),
+        }
+    }
+    Ok(all)
+}
+
+fn below(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(dir)?.map(|entry| Ok(entry?.path()));
+    let mut paths = entries.collect::<Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// The Pod that a cluster would make of a Deployment, ready, at an address of its own.
+fn pod(deployment: Deployment) -> Result<(Pod, Input)> {
+    let Deployment {
+        metadata: Metadata { name, namespace },
+        spec,
+    } = deployment;
+    let lease = Lease::take(&[])?;
+    let ip = lease.address().to_string();
+    let name = format!("{name}-0");
+    let part = |path| spec.pointer(path).cloned().unwrap_or_default();
+    let labels = part("/template/metadata/labels");
+    let object = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": name, "namespace": namespace, "labels": labels },
+        "spec": part("/template/spec"),
+        "status": { "podIP": ip, "conditions": [{ "type": "Ready", "status": "True" }] },
+    });
+    let pod = Pod {
+        proxy: sidecar(&name, &namespace, &ip, &labels)?,
+        name: name.clone(),
+        lease,
+    };
+    let input = Input::Text {
+        name: name.into(),
+        bytes: object.to_string().into_bytes(),
+    };
+    Ok((pod, input))
+}
