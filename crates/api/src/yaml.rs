@@ -16,8 +16,10 @@ mod scalar;
 mod split;
 mod suggest;
 mod tree;
+mod typed;
 
 pub use header::Header;
+pub use typed::{Typed, read_as};
 
 use crate::object::Object;
 use meltemi_types::{ClusterId, Code, Diagnostic, Location, Namespace, ObjectRef, Selector};

@@ -23,6 +23,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Translate(Box<Translate>),
+    Test(Test),
     ExplainCode(ExplainCode),
     Version(Version),
 }
@@ -60,7 +61,7 @@ pub(crate) struct Translate {
     /// Whose configuration: Envoy's node (core.v3.Node) as JSON, with its metadata.
     #[arg(long, value_name = "FILE")]
     pub(crate) node: Option<PathBuf>,
-    /// A scenario file; comes later.
+    /// The proxy and the objects of a scenario file, as `meltemi test` reads it.
     #[arg(long, value_name = "FILE")]
     pub(crate) scenario: Option<PathBuf>,
     /// Print one type of resources only (secret, extension and nametable come later).
@@ -89,6 +90,33 @@ pub(crate) struct Translate {
         value_name = "FORMAT"
     )]
     pub(crate) output: Format,
+}
+
+/// Test traffic scenarios: where does each call end, and was that expected?
+///
+/// The objects of a scenario go through the registry and the translator of the control plane; the
+/// encoded resources are decoded again, and each call is followed through them as Envoy would.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  meltemi test scenario.yaml
+  meltemi test scenarios/ --filter 'gateway.*redirect'
+  meltemi test -o json scenarios/")]
+pub(crate) struct Test {
+    /// Scenario files, or directories of them.
+    #[arg(value_name = "FILE|DIR", required = true, num_args = 1..)]
+    pub(crate) files: Vec<PathBuf>,
+    /// json prints one object a line: calls, tables, diagnostics, and a summary at the end.
+    #[arg(
+        short = 'o',
+        long,
+        value_enum,
+        default_value = "text",
+        value_name = "FORMAT"
+    )]
+    pub(crate) output: LinesFormat,
+    /// Only scenarios whose name, or calls whose SCENARIO/CALL, matches this regular expression.
+    #[arg(long, value_name = "RE")]
+    pub(crate) filter: Option<String>,
 }
 
 /// Say what a diagnostic code means, what the mesh does meanwhile, and what to do.
@@ -153,6 +181,12 @@ pub(crate) enum Form {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     Yaml,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LinesFormat {
+    Text,
     Json,
 }
 

@@ -1,5 +1,6 @@
 //! The commands: arguments in, an answer out. None of them writes.
 
 pub(crate) mod explain_code;
+pub(crate) mod test;
 pub(crate) mod translate;
 pub(crate) mod version;

@@ -10,6 +10,7 @@ mod failure;
 mod input;
 mod node;
 mod output;
+mod scenario;
 mod yaml;
 
 use args::{Cli, Command};
@@ -31,6 +32,7 @@ fn run() -> u8 {
     };
     let answer = match cli.command {
         Command::Translate(args) => cmd::translate::run(*args),
+        Command::Test(args) => cmd::test::run(&args),
         Command::ExplainCode(args) => cmd::explain_code::run(&args),
         Command::Version(args) => Ok(cmd::version::run(&args)),
     };

@@ -25,6 +25,11 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// What a proxy of a scenario says.
+    pub(crate) fn new(facts: NodeFacts, cluster: String) -> Self {
+        Self { facts, cluster }
+    }
+
     /// What a node id alone says.
     pub(crate) fn from_id(id: &str) -> Result<Self, Failure> {
         let parsed: NodeId = id

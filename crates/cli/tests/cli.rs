@@ -218,7 +218,6 @@ fn what_comes_later_says_so() {
     ] {
         translate(&["--proxy", FRONTEND, flag, value]).failed(64, "comes later");
     }
-    meltemi(&["translate", "--scenario", "x.yaml"]).failed(64, "comes later");
 }
 
 #[test]

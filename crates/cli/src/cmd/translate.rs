@@ -2,10 +2,11 @@
 //! plane, for one proxy. A version printed here is the version that ADS sends.
 
 use crate::args::{Form, Kind, Translate};
-use crate::failure::{Answer, FINE, Failure, INTERNAL, NEGATIVE};
+use crate::failure::{Answer, FINE, Failure, INTERNAL, NEGATIVE, UNREADABLE};
 use crate::input;
 use crate::node::{self, INTERCEPTION_MODE, Node};
 use crate::output::render;
+use crate::scenario::{self, Scenario};
 use meltemi_api::Change;
 use meltemi_bootstrap::{AdminAddress, Resources};
 use meltemi_model::Snapshot;
@@ -16,13 +17,21 @@ use meltemi_types::Diagnostic;
 use meltemi_types::xds::{CLUSTER, ENDPOINT, LISTENER, ROUTE};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Translates for one proxy.
 pub(crate) fn run(args: Translate) -> Result<Answer, Failure> {
     refuse_later(&args)?;
-    let changes = input::read(&args.filename, args.mesh_config.as_deref())?;
-    let (node, snapshot) = find(&args, changes)?;
+    let mut changes = input::read(&args.filename, args.mesh_config.as_deref())?;
+    let (node, snapshot) = match args.scenario.as_deref() {
+        Some(path) => {
+            let (node, more) = scenario(path)?;
+            changes.extend(more);
+            (node, snapshot(Settings::default(), changes))
+        }
+        None => find(&args, changes)?,
+    };
     let proxy = node.proxy()?;
     if !snapshot.serves(proxy.kind()) {
         let kind = proxy.kind().name();
@@ -49,9 +58,6 @@ pub(crate) fn run(args: Translate) -> Result<Answer, Failure> {
 /// What is fixed in the command line but not there yet, and what makes no sense together.
 fn refuse_later(args: &Translate) -> Result<(), Failure> {
     let later = |what: &str| Err(Failure::usage(format!("{what} comes later")));
-    if args.scenario.is_some() {
-        return later("--scenario");
-    }
     if args.mesh_networks.is_some() {
         return later("--mesh-networks");
     }
@@ -66,6 +72,24 @@ fn refuse_later(args: &Translate) -> Result<(), Failure> {
         return Err(Failure::usage(message));
     }
     Ok(())
+}
+
+/// The proxy and the objects of the first scenario of a file.
+fn scenario(path: &Path) -> Result<(Node, Vec<Change>), Failure> {
+    let scenarios = scenario::read(&[path.to_owned()])?;
+    let proxies = |scenario: &Scenario| {
+        let many = scenario.content.proxies.first().map(|one| &one.proxy);
+        scenario.content.proxy.as_ref().or(many).cloned()
+    };
+    let first = scenarios.first();
+    let found = first.and_then(|scenario| Some((scenario, proxies(scenario)?)));
+    let (scenario, proxy) = found.ok_or_else(|| {
+        Failure::new(
+            UNREADABLE,
+            format!("{}: no scenario with a proxy", path.display()),
+        )
+    })?;
+    Ok((scenario.node(&proxy)?, scenario.changes()?))
 }
 
 /// The proxy and the mesh. The id of a proxy says under which domain its services are; a Pod is
