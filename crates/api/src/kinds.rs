@@ -95,11 +95,34 @@ kinds! {
     AuthorizationPolicy = "security.istio.io" ["v1", "v1beta1"] "authorizationpolicies" Namespaced;
     /// Which tokens are valid.
     RequestAuthentication = "security.istio.io" ["v1", "v1beta1"] "requestauthentications" Namespaced;
+    /// Changes to generated Envoy configuration.
+    EnvoyFilter = "networking.istio.io" ["v1alpha3"] "envoyfilters" Namespaced;
+    /// Settings that proxies read when they start.
+    ProxyConfig = "networking.istio.io" ["v1beta1"] "proxyconfigs" Namespaced;
+    /// What workloads report about their traffic.
+    Telemetry = "telemetry.istio.io" ["v1", "v1alpha1"] "telemetries" Namespaced;
+    /// A WebAssembly program inside of proxies.
+    WasmPlugin = "extensions.istio.io" ["v1alpha1"] "wasmplugins" Namespaced;
+    /// A WebAssembly or Lua program inside of proxies.
+    TrafficExtension = "extensions.istio.io" ["v1alpha1"] "trafficextensions" Namespaced;
     /// Settings of the whole mesh; comes in the ConfigMap `istio` of the root namespace.
     MeshConfig = "mesh.istio.io" ["v1alpha1"] "meshconfigs" Namespaced;
 }
 
 impl Kind {
+    /// False for kinds that are read and checked, but do not change what proxies are told yet.
+    #[must_use]
+    pub fn has_effect(self) -> bool {
+        !matches!(
+            self,
+            Self::EnvoyFilter
+                | Self::ProxyConfig
+                | Self::Telemetry
+                | Self::WasmPlugin
+                | Self::TrafficExtension
+        )
+    }
+
     /// The kind's row of the table.
     #[must_use]
     pub fn info(self) -> &'static KindInfo {

@@ -1,7 +1,7 @@
 //! What users write: one file per kind, schema, defaults and checks that need only that object;
 //! and how objects arrive.
 //!
-//! * [`networking`], [`security`]: Istio's kinds, with [`duration`], [`percent`],
+//! * [`networking`], [`security`], [`telemetry`], [`extensions`]: Istio's kinds, with [`duration`], [`percent`],
 //!   [`selector`] and [`string_match`] as their words.
 //! * [`kinds`]: the table of kinds: groups, versions, names.
 //! * [`object`], [`meta`], [`status`]: every watched kind behind one enum, with metadata and
@@ -16,6 +16,7 @@
 pub mod change;
 pub mod check;
 pub mod duration;
+pub mod extensions;
 pub mod kinds;
 pub mod kubernetes;
 pub mod mesh_config;
@@ -29,6 +30,7 @@ pub mod security;
 pub mod selector;
 pub mod status;
 pub mod string_match;
+pub mod telemetry;
 pub mod yaml;
 
 pub use change::{Broken, Change};

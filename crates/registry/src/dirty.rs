@@ -111,6 +111,11 @@ impl Dirty {
             Object::PeerAuthentication(_)
             | Object::AuthorizationPolicy(_)
             | Object::RequestAuthentication(_) => self.security = true,
+            Object::EnvoyFilter(_)
+            | Object::ProxyConfig(_)
+            | Object::Telemetry(_)
+            | Object::WasmPlugin(_)
+            | Object::TrafficExtension(_) => {}
             Object::MeshConfig(_) => *self = Self::all(),
         }
     }

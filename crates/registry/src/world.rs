@@ -71,6 +71,12 @@ macro_rules! tables {
                         .$field
                         .insert(object.meta.object.clone(), object)
                         .map(Object::$kind),)*
+                    // Read and checked, but nothing is made of them yet.
+                    Object::EnvoyFilter(_)
+                    | Object::ProxyConfig(_)
+                    | Object::Telemetry(_)
+                    | Object::WasmPlugin(_)
+                    | Object::TrafficExtension(_) => None,
                 }
             }
 

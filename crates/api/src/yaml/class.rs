@@ -25,10 +25,10 @@ pub(crate) enum Class {
 
 /// Kinds of Istio's groups that are recognised only.
 const ISTIO_NOT_YET: &[(&str, &[&str])] = &[
-    ("networking.istio.io", &["EnvoyFilter", "ProxyConfig"]),
+    ("networking.istio.io", &[]),
     ("security.istio.io", &[]),
-    ("telemetry.istio.io", &["Telemetry"]),
-    ("extensions.istio.io", &["WasmPlugin", "TrafficExtension"]),
+    ("telemetry.istio.io", &[]),
+    ("extensions.istio.io", &[]),
     (
         "gateway.networking.k8s.io",
         &[
@@ -236,7 +236,7 @@ mod tests {
             Class::Foreign
         );
         assert_eq!(
-            classify("telemetry.istio.io/v1", "Telemetry"),
+            classify("gateway.networking.k8s.io/v1", "HTTPRoute"),
             Class::NotYet
         );
         let class = classify("cert-manager.io/v1", "Certificate");

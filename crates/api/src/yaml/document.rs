@@ -215,15 +215,7 @@ impl Draft<'_> {
     }
 
     fn not_yet(mut self, kind: &str) -> Document {
-        let problem = Problem {
-            severity: Severity::Warning,
-            ..Problem::error(
-                Code::NotSupportedYet,
-                FieldPath::root(),
-                format!("{kind} is recognised, but has no effect yet"),
-                "everything else in the file is used".into(),
-            )
-        };
+        let problem = Problem::not_yet(kind);
         self.problems = Vec::new();
         let object = self.named();
         self.finish(Outcome::LeftOut, object, vec![problem])

@@ -6,9 +6,12 @@ use super::problem::Problem;
 use super::reader;
 use super::tree::{Node, Value};
 use crate::check::{Check, Findings};
+use crate::extensions::{TrafficExtension, WasmPlugin};
 use crate::kinds::Kind;
 use crate::kubernetes::{self, Watched};
 use crate::networking::destination_rule::DestinationRule;
+use crate::networking::envoy_filter::EnvoyFilter;
+use crate::networking::proxy_config::ProxyConfig;
 use crate::networking::gateway::Gateway;
 use crate::networking::service_entry::ServiceEntry;
 use crate::networking::sidecar::Sidecar;
@@ -20,6 +23,7 @@ use crate::security::{
     AuthorizationPolicy, PeerAuthentication, RequestAuthentication, WorkloadSelector,
 };
 use crate::status::Status;
+use crate::telemetry::Telemetry;
 use k8s_openapi::api::networking::v1 as k8s_networking;
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -49,6 +53,11 @@ impl Draft<'_> {
             Kind::PeerAuthentication => self.mesh::<PeerAuthentication>(kind),
             Kind::AuthorizationPolicy => self.mesh::<AuthorizationPolicy>(kind),
             Kind::RequestAuthentication => self.mesh::<RequestAuthentication>(kind),
+            Kind::EnvoyFilter => self.mesh::<EnvoyFilter>(kind),
+            Kind::ProxyConfig => self.mesh::<ProxyConfig>(kind),
+            Kind::Telemetry => self.mesh::<Telemetry>(kind),
+            Kind::WasmPlugin => self.mesh::<WasmPlugin>(kind),
+            Kind::TrafficExtension => self.mesh::<TrafficExtension>(kind),
             // Comes in a ConfigMap, or bare.
             Kind::MeshConfig => None,
         }
@@ -92,6 +101,9 @@ impl Draft<'_> {
             let mut found = self.findings();
             spec.check(&FieldPath::spec(), &mut found);
             self.take(found);
+        }
+        if !kind.has_effect() {
+            self.problems.push(Problem::not_yet(kind.name()));
         }
         self.resource(kind, metadata?, spec?)
     }

@@ -29,6 +29,11 @@ pub(super) fn depth(kind: Kind) -> usize {
         | Kind::PeerAuthentication
         | Kind::AuthorizationPolicy
         | Kind::RequestAuthentication
+        | Kind::EnvoyFilter
+        | Kind::ProxyConfig
+        | Kind::Telemetry
+        | Kind::WasmPlugin
+        | Kind::TrafficExtension
         | Kind::MeshConfig => usize::MAX,
     }
 }
