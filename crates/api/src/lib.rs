@@ -8,7 +8,7 @@
 //!   positions.
 //! * [`check`], [`regex`]: what is wrong with an object by itself.
 //! * [`change`]: what a source says; the same type for a directory and an API server.
-//! * [`mesh_config`]: settings of the whole mesh and of its proxies.
+//! * [`mesh_config`], [`mesh_networks`]: settings of the whole mesh and of its proxies.
 //! * [`kubernetes`]: from the API server's typed objects to ours.
 //! * [`yaml`]: what users write, with every mistake at its line.
 #![deny(missing_docs)]
@@ -20,6 +20,7 @@ pub mod extensions;
 pub mod kinds;
 pub mod kubernetes;
 pub mod mesh_config;
+pub mod mesh_networks;
 mod message;
 pub mod meta;
 pub mod networking;

@@ -12,12 +12,15 @@ mod object;
 mod positions;
 mod problem;
 mod reader;
+mod removed;
 mod scalar;
 mod split;
 mod suggest;
 mod tree;
+mod whole;
 
 pub use header::Header;
+pub use whole::{Content, Whole, read_whole};
 
 use crate::object::Object;
 use meltemi_types::{ClusterId, Code, Diagnostic, Location, Namespace, ObjectRef, Selector};
@@ -142,6 +145,16 @@ fn text<'a>(bytes: &'a [u8], source: &Source) -> Result<&'a str, Box<Document>> 
 pub fn read_mesh_config(bytes: &[u8], source: &Source) -> Document {
     match text(bytes, source) {
         Ok(text) => mesh_config::bare(text, source),
+        Err(document) => *document,
+    }
+}
+
+/// Reads mesh networks that are a file of their own. The outcome is [`Outcome::LeftOut`] when they
+/// can be used: they are no object.
+#[must_use]
+pub fn read_mesh_networks(bytes: &[u8], source: &Source) -> Document {
+    match text(bytes, source) {
+        Ok(text) => mesh_config::networks(text, source),
         Err(document) => *document,
     }
 }

@@ -2,4 +2,5 @@
 
 pub(crate) mod explain_code;
 pub(crate) mod translate;
+pub(crate) mod validate;
 pub(crate) mod version;

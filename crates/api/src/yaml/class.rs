@@ -1,6 +1,7 @@
 //! What Meltemi does with a kind: watch it, know it without using it yet, leave it to others,
 //! or take it for a mistake.
 
+use super::removed;
 use super::suggest;
 use crate::kinds::{KINDS, Kind, KindInfo};
 
@@ -111,6 +112,13 @@ pub(crate) fn classify(api_version: &str, kind: &str) -> Class {
             field: "kind",
             message: "mesh configuration is not an object of its own".into(),
             remedy: "put it into data.mesh of the ConfigMap istio of the root namespace".into(),
+        };
+    }
+    if let Some(instead) = removed::instead(group, kind) {
+        return Class::Unknown {
+            field: "kind",
+            message: format!("{kind} of {group} was removed from Istio"),
+            remedy: instead.into(),
         };
     }
     if let Some(info) = watched(group, kind) {
