@@ -83,17 +83,46 @@ kinds! {
     WorkloadEntry = "networking.istio.io" ["v1", "v1beta1", "v1alpha3"] "workloadentries" Namespaced;
     /// What the WorkloadEntries of workloads that register themselves look like.
     WorkloadGroup = "networking.istio.io" ["v1", "v1beta1", "v1alpha3"] "workloadgroups" Namespaced;
+    /// What a proxy at the edge of the mesh listens on.
+    Gateway = "networking.istio.io" ["v1", "v1beta1", "v1alpha3"] "gateways" Namespaced;
+    /// Kubernetes' own rules for traffic from outside.
+    Ingress = "networking.k8s.io" ["v1"] "ingresses" Namespaced;
+    /// Who serves which Ingress.
+    IngressClass = "networking.k8s.io" ["v1"] "ingressclasses" Cluster;
     /// Whether a workload demands mTLS.
     PeerAuthentication = "security.istio.io" ["v1", "v1beta1"] "peerauthentications" Namespaced;
     /// Who may do what.
     AuthorizationPolicy = "security.istio.io" ["v1", "v1beta1"] "authorizationpolicies" Namespaced;
     /// Which tokens are valid.
     RequestAuthentication = "security.istio.io" ["v1", "v1beta1"] "requestauthentications" Namespaced;
+    /// Changes to generated Envoy configuration.
+    EnvoyFilter = "networking.istio.io" ["v1alpha3"] "envoyfilters" Namespaced;
+    /// Settings that proxies read when they start.
+    ProxyConfig = "networking.istio.io" ["v1beta1"] "proxyconfigs" Namespaced;
+    /// What workloads report about their traffic.
+    Telemetry = "telemetry.istio.io" ["v1", "v1alpha1"] "telemetries" Namespaced;
+    /// A WebAssembly program inside of proxies.
+    WasmPlugin = "extensions.istio.io" ["v1alpha1"] "wasmplugins" Namespaced;
+    /// A WebAssembly or Lua program inside of proxies.
+    TrafficExtension = "extensions.istio.io" ["v1alpha1"] "trafficextensions" Namespaced;
     /// Settings of the whole mesh; comes in the ConfigMap `istio` of the root namespace.
     MeshConfig = "mesh.istio.io" ["v1alpha1"] "meshconfigs" Namespaced;
 }
 
 impl Kind {
+    /// False for kinds that are read and checked, but do not change what proxies are told yet.
+    #[must_use]
+    pub fn has_effect(self) -> bool {
+        !matches!(
+            self,
+            Self::EnvoyFilter
+                | Self::ProxyConfig
+                | Self::Telemetry
+                | Self::WasmPlugin
+                | Self::TrafficExtension
+        )
+    }
+
     /// The kind's row of the table.
     #[must_use]
     pub fn info(self) -> &'static KindInfo {

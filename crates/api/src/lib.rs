@@ -1,14 +1,14 @@
 //! What users write: one file per kind, schema, defaults and checks that need only that object;
 //! and how objects arrive.
 //!
-//! * [`networking`], [`security`]: Istio's kinds, with [`duration`], [`percent`],
+//! * [`networking`], [`security`], [`telemetry`], [`extensions`]: Istio's kinds, with [`duration`], [`percent`],
 //!   [`selector`] and [`string_match`] as their words.
 //! * [`kinds`]: the table of kinds: groups, versions, names.
 //! * [`object`], [`meta`], [`status`]: every watched kind behind one enum, with metadata and
 //!   positions.
 //! * [`check`], [`regex`]: what is wrong with an object by itself.
 //! * [`change`]: what a source says; the same type for a directory and an API server.
-//! * [`mesh_config`]: settings of the whole mesh and of its proxies.
+//! * [`mesh_config`], [`mesh_networks`]: settings of the whole mesh and of its proxies.
 //! * [`kubernetes`]: from the API server's typed objects to ours.
 //! * [`yaml`]: what users write, with every mistake at its line.
 #![deny(missing_docs)]
@@ -16,9 +16,11 @@
 pub mod change;
 pub mod check;
 pub mod duration;
+pub mod extensions;
 pub mod kinds;
 pub mod kubernetes;
 pub mod mesh_config;
+pub mod mesh_networks;
 mod message;
 pub mod meta;
 pub mod networking;
@@ -29,6 +31,7 @@ pub mod security;
 pub mod selector;
 pub mod status;
 pub mod string_match;
+pub mod telemetry;
 pub mod yaml;
 
 pub use change::{Broken, Change};

@@ -4,6 +4,9 @@
 //! is the `spec` of its kind.
 
 pub mod destination_rule;
+pub mod envoy_filter;
+pub mod gateway;
+pub mod proxy_config;
 pub mod server_tls;
 pub mod service_entry;
 pub mod sidecar;

@@ -1,14 +1,18 @@
 //! Every watched kind behind one enum. What is not in here is not part of the mesh.
 
+use crate::extensions::{TrafficExtension, WasmPlugin};
 use crate::kinds::Kind;
 use crate::mesh_config::MeshConfig;
 use crate::meta::{Meta, Positions};
 use crate::networking::{
-    destination_rule::DestinationRule, service_entry::ServiceEntry, sidecar::Sidecar,
+    destination_rule::DestinationRule, envoy_filter::EnvoyFilter, gateway::Gateway,
+    proxy_config::ProxyConfig, service_entry::ServiceEntry, sidecar::Sidecar,
     virtual_service::VirtualService, workload_entry::WorkloadEntry, workload_group::WorkloadGroup,
 };
 use crate::security::{AuthorizationPolicy, PeerAuthentication, RequestAuthentication};
 use crate::status::Status;
+use crate::telemetry::Telemetry;
+use k8s_openapi::api::networking::v1 as k8s_networking;
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
 use meltemi_types::{FieldPath, Location, ObjectRef, Origin};
 use std::sync::Arc;
@@ -143,12 +147,28 @@ objects! {
     WorkloadEntry(WorkloadEntry),
     /// What the WorkloadEntries of workloads that register themselves look like.
     WorkloadGroup(WorkloadGroup),
+    /// What a proxy at the edge of the mesh listens on.
+    Gateway(Gateway),
+    /// Kubernetes' own rules for traffic from outside.
+    Ingress(k8s_networking::IngressSpec),
+    /// Who serves which Ingress.
+    IngressClass(k8s_networking::IngressClassSpec),
     /// Whether a workload demands mTLS.
     PeerAuthentication(PeerAuthentication),
     /// Who may do what.
     AuthorizationPolicy(AuthorizationPolicy),
     /// Which tokens are valid.
     RequestAuthentication(RequestAuthentication),
+    /// Changes to generated Envoy configuration.
+    EnvoyFilter(EnvoyFilter),
+    /// Settings that proxies read when they start.
+    ProxyConfig(ProxyConfig),
+    /// What workloads report about their traffic.
+    Telemetry(Telemetry),
+    /// A WebAssembly program inside of proxies.
+    WasmPlugin(WasmPlugin),
+    /// A WebAssembly or Lua program inside of proxies.
+    TrafficExtension(TrafficExtension),
     /// Settings of the whole mesh, as written: without the defaults.
     MeshConfig(MeshConfig),
 }

@@ -4,7 +4,7 @@
 //! of its kind.
 
 mod authorization_policy;
-mod check;
+pub(crate) mod check;
 mod peer_authentication;
 mod request_authentication;
 

@@ -12,6 +12,7 @@ mod object;
 mod positions;
 mod problem;
 mod reader;
+mod removed;
 mod scalar;
 mod split;
 mod suggest;
@@ -20,6 +21,10 @@ mod typed;
 
 pub use header::Header;
 pub use typed::{Typed, read_as};
+mod whole;
+
+pub use header::Header;
+pub use whole::{Content, Whole, read_whole};
 
 use crate::object::Object;
 use meltemi_types::{ClusterId, Code, Diagnostic, Location, Namespace, ObjectRef, Selector};
@@ -144,6 +149,16 @@ fn text<'a>(bytes: &'a [u8], source: &Source) -> Result<&'a str, Box<Document>> 
 pub fn read_mesh_config(bytes: &[u8], source: &Source) -> Document {
     match text(bytes, source) {
         Ok(text) => mesh_config::bare(text, source),
+        Err(document) => *document,
+    }
+}
+
+/// Reads mesh networks that are a file of their own. The outcome is [`Outcome::LeftOut`] when they
+/// can be used: they are no object.
+#[must_use]
+pub fn read_mesh_networks(bytes: &[u8], source: &Source) -> Document {
+    match text(bytes, source) {
+        Ok(text) => mesh_config::networks(text, source),
         Err(document) => *document,
     }
 }

@@ -24,6 +24,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Translate(Box<Translate>),
     Test(Test),
+    Validate(Validate),
     ExplainCode(ExplainCode),
     Version(Version),
 }
@@ -117,6 +118,63 @@ pub(crate) struct Test {
     /// Only scenarios whose name, or calls whose SCENARIO/CALL, matches this regular expression.
     #[arg(long, value_name = "RE")]
     pub(crate) filter: Option<String>,
+}
+
+/// Find the mistakes in files before a cluster does.
+///
+/// Each object is judged as the API server and its webhook would: schema, unknown fields, CEL
+/// rules, names, then the field rules of its kind. Kinds of other people are valid, unchecked.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  meltemi validate -f mesh/
+  meltemi validate -f mesh/ -f extra.yaml --fail-on warning
+  meltemi validate -f mesh.yaml --as MeshConfig
+  helm template shop | meltemi validate -f - -o json")]
+pub(crate) struct Validate {
+    /// Files or directories of YAML; - is standard input. May be repeated.
+    #[arg(
+        short = 'f',
+        long = "filename",
+        value_name = "FILE|DIR|-",
+        num_args = 1..,
+        required = true
+    )]
+    pub(crate) filename: Vec<PathBuf>,
+    /// What the files hold when they are no objects.
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(crate) r#as: Option<MeshDocument>,
+    /// What makes the exit code 1.
+    #[arg(long, value_enum, default_value = "error", value_name = "SEVERITY")]
+    pub(crate) fail_on: FailOn,
+    /// How to print it.
+    #[arg(
+        short = 'o',
+        long,
+        value_enum,
+        default_value = "text",
+        value_name = "FORMAT"
+    )]
+    pub(crate) output: ValidateFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MeshDocument {
+    #[value(name = "MeshConfig")]
+    MeshConfig,
+    #[value(name = "MeshNetworks")]
+    MeshNetworks,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FailOn {
+    Error,
+    Warning,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ValidateFormat {
+    Text,
+    Json,
 }
 
 /// Say what a diagnostic code means, what the mesh does meanwhile, and what to do.

@@ -3,4 +3,5 @@
 pub(crate) mod explain_code;
 pub(crate) mod test;
 pub(crate) mod translate;
+pub(crate) mod validate;
 pub(crate) mod version;

@@ -22,6 +22,11 @@ pub(crate) fn read(files: &[PathBuf], mesh: Option<&Path>) -> Result<Vec<Change>
     Ok(changes)
 }
 
+/// The texts of the inputs, each with its name.
+pub(crate) fn texts(files: &[PathBuf]) -> Result<Vec<meltemi_files::Named>, Failure> {
+    meltemi_files::texts(&inputs(files)?).map_err(failed)
+}
+
 /// What the inputs themselves say is wrong.
 pub(crate) fn findings(changes: &[Change]) -> BTreeSet<Diagnostic> {
     let mut all = BTreeSet::new();

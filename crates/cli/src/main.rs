@@ -33,6 +33,7 @@ fn run() -> u8 {
     let answer = match cli.command {
         Command::Translate(args) => cmd::translate::run(*args),
         Command::Test(args) => cmd::test::run(&args),
+        Command::Validate(args) => cmd::validate::run(&args),
         Command::ExplainCode(args) => cmd::explain_code::run(&args),
         Command::Version(args) => Ok(cmd::version::run(&args)),
     };

@@ -24,12 +24,15 @@ pub enum Input {
     },
 }
 
+/// The name of a file and what it holds.
+pub type Named = (Arc<str>, Vec<u8>);
+
 /// All documents, in the order of the inputs; directories by file name.
 ///
 /// # Errors
 /// An input does not exist or cannot be read.
 pub fn documents(inputs: &[Input], options: &Options) -> Result<Vec<Document>, OpenError> {
-    let units = units(inputs)?;
+    let units = texts(inputs)?;
     Ok(units
         .iter()
         .flat_map(|(name, bytes)| yaml::read(bytes, &options.source(name.clone())))
@@ -44,7 +47,7 @@ pub fn documents(inputs: &[Input], options: &Options) -> Result<Vec<Document>, O
 pub fn read(inputs: &[Input], options: &Options) -> Result<Vec<Change>, OpenError> {
     let mut ledger = Ledger::default();
     let mut changes = Vec::new();
-    for (name, bytes) in units(inputs)? {
+    for (name, bytes) in texts(inputs)? {
         let documents = yaml::read(&bytes, &options.source(name.clone()));
         changes.extend(ledger.put(&name, documents));
     }
@@ -65,10 +68,11 @@ pub fn read_mesh_config(path: &Path, options: &Options) -> Result<Vec<Change>, O
     Ok(Ledger::default().put(&name, vec![document]))
 }
 
-/// A name and the bytes under it.
-type Named = (Arc<str>, Vec<u8>);
-
-fn units(inputs: &[Input]) -> Result<Vec<Named>, OpenError> {
+/// The texts of the inputs, each with the name of its file; directories by file name.
+///
+/// # Errors
+/// An input does not exist or cannot be read.
+pub fn texts(inputs: &[Input]) -> Result<Vec<Named>, OpenError> {
     let mut units = Vec::new();
     for input in inputs {
         match input {

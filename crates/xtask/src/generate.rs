@@ -1,14 +1,22 @@
-//! `cargo xtask generate`: files that are made from code, so that they cannot disagree with it.
+//! `cargo xtask generate`: files that are made from code, so that they cannot disagree with it:
+//! docs/codes.md and crds/.
 
-use crate::shell::say;
+use crate::shell::{cargo, run, say};
 use anyhow::Result;
 use meltemi_testkit::paths;
 use meltemi_types::diagnostic::codes_page;
 use std::path::Path;
+use std::process::Command;
 
 /// Every generated file: where it is and what it must hold.
 fn files() -> [(&'static str, String); 1] {
     [("docs/codes.md", codes_page())]
+}
+
+/// The definitions of the mesh kinds come from a test of their crate, so that the tasks stay light
+/// to build: it compares them, or writes them.
+fn definitions() -> Command {
+    cargo(&["test", "-q", "-p", "meltemi-schema", "--test", "crds"])
 }
 
 /// Writes all of them.
@@ -21,6 +29,7 @@ pub(crate) fn write() -> Result<u8> {
         std::fs::write(&path, text)?;
         say(&format!("wrote {name}"));
     }
+    run("writing crds/", definitions().env("BLESS", "1"))?;
     Ok(0)
 }
 
@@ -34,6 +43,9 @@ pub(crate) fn check() -> Result<u8> {
             eprintln!("{name} is not current; run: cargo xtask generate");
             code = crate::NEGATIVE;
         }
+    }
+    if run("comparing crds/", definitions().env_remove("BLESS")).is_err() {
+        code = crate::NEGATIVE;
     }
     if code == 0 {
         say("generated files are current");

@@ -270,6 +270,13 @@ pub(crate) fn gateways(at: &FieldPath, names: &[String], out: &mut Findings) {
                 format!("{name:?} is not a gateway"),
                 "use mesh, NAME or NAMESPACE/NAME",
             );
+        } else if !name.contains('/') && name.contains('.') {
+            out.push(Finding::warning(
+                Code::InvalidValue,
+                &at.index(index),
+                format!("{name:?} names a gateway in the old way, by its domain"),
+                "use NAMESPACE/NAME",
+            ));
         }
     }
 }

@@ -44,10 +44,10 @@ impl Check for PeerAuthentication {
 }
 
 /// What a policy is attached to: workloads or targets, never both.
-struct Attachment<'p> {
-    selector: Option<&'p WorkloadSelector>,
-    target_ref: Option<&'p PolicyTargetReference>,
-    target_refs: &'p [PolicyTargetReference],
+pub(crate) struct Attachment<'p> {
+    pub(crate) selector: Option<&'p WorkloadSelector>,
+    pub(crate) target_ref: Option<&'p PolicyTargetReference>,
+    pub(crate) target_refs: &'p [PolicyTargetReference],
 }
 
 /// The targets that a policy may have: group and kind.

@@ -1,6 +1,7 @@
 //! What Meltemi does with a kind: watch it, know it without using it yet, leave it to others,
 //! or take it for a mistake.
 
+use super::removed;
 use super::suggest;
 use crate::kinds::{KINDS, Kind, KindInfo};
 
@@ -25,13 +26,10 @@ pub(crate) enum Class {
 
 /// Kinds of Istio's groups that are recognised only.
 const ISTIO_NOT_YET: &[(&str, &[&str])] = &[
-    (
-        "networking.istio.io",
-        &["Gateway", "EnvoyFilter", "ProxyConfig"],
-    ),
+    ("networking.istio.io", &[]),
     ("security.istio.io", &[]),
-    ("telemetry.istio.io", &["Telemetry"]),
-    ("extensions.istio.io", &["WasmPlugin", "TrafficExtension"]),
+    ("telemetry.istio.io", &[]),
+    ("extensions.istio.io", &[]),
     (
         "gateway.networking.k8s.io",
         &[
@@ -85,8 +83,6 @@ const COMMON: &[&str] = &[
     "FlowSchema",
     "HorizontalPodAutoscaler",
     "IPAddress",
-    "Ingress",
-    "IngressClass",
     "Job",
     "Kustomization",
     "Lease",
@@ -116,6 +112,13 @@ pub(crate) fn classify(api_version: &str, kind: &str) -> Class {
             field: "kind",
             message: "mesh configuration is not an object of its own".into(),
             remedy: "put it into data.mesh of the ConfigMap istio of the root namespace".into(),
+        };
+    }
+    if let Some(instead) = removed::instead(group, kind) {
+        return Class::Unknown {
+            field: "kind",
+            message: format!("{kind} of {group} was removed from Istio"),
+            remedy: instead.into(),
         };
     }
     if let Some(info) = watched(group, kind) {
@@ -241,7 +244,7 @@ mod tests {
             Class::Foreign
         );
         assert_eq!(
-            classify("telemetry.istio.io/v1", "Telemetry"),
+            classify("gateway.networking.k8s.io/v1", "HTTPRoute"),
             Class::NotYet
         );
         let class = classify("cert-manager.io/v1", "Certificate");

@@ -19,19 +19,32 @@ use std::sync::Arc;
 /// The fields of a document of a mesh kind.
 pub(super) const ROOT_FIELDS: &[&str] = &["apiVersion", "kind", "metadata", "spec", "status"];
 
+/// Takes a document, which one of its part it is (from 1), and what it holds when it parsed.
+pub(super) type Take<'t> = &'t mut dyn FnMut(Document, usize, Option<&Node>);
+
 /// The documents of a part of a text.
 pub(super) fn part(part: Part<'_>, source: &Source) -> Vec<Document> {
-    let (parsed, fault) = tree::parse(part.text, part.line);
     let mut documents = Vec::new();
-    for parsed in parsed {
-        open(&parsed, source, &mut documents);
-    }
-    documents.extend(fault.map(|fault| unparsed(part, &fault, source)));
+    each(part, source, &mut |document, _, _| documents.push(document));
     documents
 }
 
+/// Gives each document of a part of a text.
+pub(super) fn each(part: Part<'_>, source: &Source, take: Take<'_>) {
+    let (parsed, fault) = tree::parse(part.text, part.line);
+    let count = parsed.len();
+    for (index, parsed) in parsed.iter().enumerate() {
+        open(parsed, source, &mut |document, node| {
+            take(document, index + 1, Some(node))
+        });
+    }
+    if let Some(fault) = fault {
+        take(unparsed(part, &fault, source), count + 1, None);
+    }
+}
+
 /// A document, or the items of a list.
-fn open(parsed: &Parsed, source: &Source, out: &mut Vec<Document>) {
+fn open(parsed: &Parsed, source: &Source, take: &mut dyn FnMut(Document, &Node)) {
     let header = Header::of(&parsed.root);
     let list = header
         .kind
@@ -43,12 +56,12 @@ fn open(parsed: &Parsed, source: &Source, out: &mut Vec<Document>) {
     {
         for (index, item) in items.iter().enumerate() {
             let base = FieldPath::new("items").index(index);
-            out.push(document(item, duplicates(parsed, &base), source));
+            take(document(item, duplicates(parsed, &base), source), item);
         }
         return;
     }
     let problems = duplicates(parsed, &FieldPath::root());
-    out.push(document(&parsed.root, problems, source));
+    take(document(&parsed.root, problems, source), &parsed.root);
 }
 
 /// The duplicate keys below `base`, as problems of the object that stands there.
@@ -215,15 +228,7 @@ impl Draft<'_> {
     }
 
     fn not_yet(mut self, kind: &str) -> Document {
-        let problem = Problem {
-            severity: Severity::Warning,
-            ..Problem::error(
-                Code::NotSupportedYet,
-                FieldPath::root(),
-                format!("{kind} is recognised, but has no effect yet"),
-                "everything else in the file is used".into(),
-            )
-        };
+        let problem = Problem::not_yet(kind);
         self.problems = Vec::new();
         let object = self.named();
         self.finish(Outcome::LeftOut, object, vec![problem])

@@ -12,9 +12,11 @@ use super::{Document, Outcome, Source};
 use crate::check::{Check, Findings};
 use crate::kinds::Kind;
 use crate::mesh_config::MeshConfig;
+use crate::mesh_networks::MeshNetworks;
 use crate::meta::{Meta, Positions};
 use crate::object::Resource;
 use meltemi_types::{Code, FieldPath, Namespace, ObjectRef, Severity};
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
 /// The name of the ConfigMap.
@@ -61,9 +63,8 @@ pub(super) fn wrapped(mut draft: Draft<'_>) -> Document {
 /// Mesh config that is the whole text.
 pub(super) fn bare(text: &str, source: &Source) -> Document {
     let mut problems = Vec::new();
-    let read = inner(text, &Place::Here { line: 1, indent: 0 }, &mut problems);
-    let start = Mark { line: 1, column: 1 };
-    let root = Node::empty(start);
+    let read = inner(text, &HERE, &mut problems);
+    let root = Node::empty(START);
     let draft = Draft {
         root: &root,
         header: Header::default(),
@@ -72,6 +73,33 @@ pub(super) fn bare(text: &str, source: &Source) -> Document {
     };
     finish(draft, read)
 }
+
+/// Mesh networks that are the whole text.
+pub(super) fn networks(text: &str, source: &Source) -> Document {
+    let mut problems = Vec::new();
+    let read = inner::<MeshNetworks>(text, &HERE, &mut problems);
+    let failed = problems.iter().any(|p| p.severity == Severity::Error);
+    let root = Node::empty(START);
+    let draft = Draft {
+        root: &root,
+        header: Header::default(),
+        source,
+        problems: Vec::new(),
+    };
+    let object = Arc::new(ObjectRef {
+        kind: "MeshNetworks".into(),
+        ..(*reference(source)).clone()
+    });
+    let outcome = match read {
+        Some(_) if !failed => Outcome::LeftOut,
+        Some(_) | None => Outcome::Unclear,
+    };
+    draft.finish(outcome, Some(object), problems)
+}
+
+/// Where a text of its own starts.
+const START: Mark = Mark { line: 1, column: 1 };
+const HERE: Place = Place::Here { line: 1, indent: 0 };
 
 /// Where the inner text stands in the file.
 enum Place {
@@ -111,11 +139,11 @@ impl Place {
 }
 
 /// The mesh config of a text, with its positions.
-fn inner(
+fn inner<T: DeserializeOwned + Default + Check>(
     text: &str,
     place: &Place,
     problems: &mut Vec<Problem>,
-) -> Option<(MeshConfig, Positions)> {
+) -> Option<(T, Positions)> {
     let (parsed, fault) = tree::parse(text, place.line());
     if let Some(fault) = fault {
         let message = format!("not YAML: {}", fault.message);
@@ -125,7 +153,7 @@ fn inner(
         return None;
     }
     let Some(parsed) = parsed.into_iter().next() else {
-        return Some((MeshConfig::default(), Positions::default()));
+        return Some((T::default(), Positions::default()));
     };
     let mut found = Vec::new();
     for fault in &parsed.duplicates {
@@ -138,7 +166,7 @@ fn inner(
         );
         found.push(problem.at(fault.at));
     }
-    let read: Option<MeshConfig> = reader::read(&parsed.root, &FieldPath::root(), &mut found);
+    let read: Option<T> = reader::read(&parsed.root, &FieldPath::root(), &mut found);
     if let Some(mesh) = &read {
         let mut checked = Findings::new();
         mesh.check(&FieldPath::root(), &mut checked);

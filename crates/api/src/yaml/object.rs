@@ -6,9 +6,13 @@ use super::problem::Problem;
 use super::reader;
 use super::tree::{Node, Value};
 use crate::check::{Check, Findings};
+use crate::extensions::{TrafficExtension, WasmPlugin};
 use crate::kinds::Kind;
 use crate::kubernetes::{self, Watched};
 use crate::networking::destination_rule::DestinationRule;
+use crate::networking::envoy_filter::EnvoyFilter;
+use crate::networking::gateway::Gateway;
+use crate::networking::proxy_config::ProxyConfig;
 use crate::networking::service_entry::ServiceEntry;
 use crate::networking::sidecar::Sidecar;
 use crate::networking::virtual_service::VirtualService;
@@ -19,6 +23,8 @@ use crate::security::{
     AuthorizationPolicy, PeerAuthentication, RequestAuthentication, WorkloadSelector,
 };
 use crate::status::Status;
+use crate::telemetry::Telemetry;
+use k8s_openapi::api::networking::v1 as k8s_networking;
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use meltemi_types::{Code, FieldPath, Selector, Severity};
@@ -41,9 +47,17 @@ impl Draft<'_> {
             Kind::ServiceEntry => self.mesh::<ServiceEntry>(kind),
             Kind::WorkloadEntry => self.mesh::<WorkloadEntry>(kind),
             Kind::WorkloadGroup => self.mesh::<WorkloadGroup>(kind),
+            Kind::Gateway => self.mesh::<Gateway>(kind),
+            Kind::Ingress => self.kubernetes::<k8s_networking::Ingress>(),
+            Kind::IngressClass => self.kubernetes::<k8s_networking::IngressClass>(),
             Kind::PeerAuthentication => self.mesh::<PeerAuthentication>(kind),
             Kind::AuthorizationPolicy => self.mesh::<AuthorizationPolicy>(kind),
             Kind::RequestAuthentication => self.mesh::<RequestAuthentication>(kind),
+            Kind::EnvoyFilter => self.mesh::<EnvoyFilter>(kind),
+            Kind::ProxyConfig => self.mesh::<ProxyConfig>(kind),
+            Kind::Telemetry => self.mesh::<Telemetry>(kind),
+            Kind::WasmPlugin => self.mesh::<WasmPlugin>(kind),
+            Kind::TrafficExtension => self.mesh::<TrafficExtension>(kind),
             // Comes in a ConfigMap, or bare.
             Kind::MeshConfig => None,
         }
@@ -87,6 +101,9 @@ impl Draft<'_> {
             let mut found = self.findings();
             spec.check(&FieldPath::spec(), &mut found);
             self.take(found);
+        }
+        if !kind.has_effect() {
+            self.problems.push(Problem::not_yet(kind.name()));
         }
         self.resource(kind, metadata?, spec?)
     }

@@ -23,9 +23,17 @@ pub(super) fn depth(kind: Kind) -> usize {
         | Kind::ServiceEntry
         | Kind::WorkloadEntry
         | Kind::WorkloadGroup
+        | Kind::Gateway
+        | Kind::Ingress
+        | Kind::IngressClass
         | Kind::PeerAuthentication
         | Kind::AuthorizationPolicy
         | Kind::RequestAuthentication
+        | Kind::EnvoyFilter
+        | Kind::ProxyConfig
+        | Kind::Telemetry
+        | Kind::WasmPlugin
+        | Kind::TrafficExtension
         | Kind::MeshConfig => usize::MAX,
     }
 }

@@ -38,6 +38,19 @@ impl Problem {
         }
     }
 
+    /// A kind that is recognised and does nothing.
+    pub(crate) fn not_yet(kind: &str) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(
+                Code::NotSupportedYet,
+                FieldPath::root(),
+                format!("{kind} is recognised, but has no effect yet"),
+                "everything else in the file is used".into(),
+            )
+        }
+    }
+
     /// A field that its object does not know; `known` are the fields that it knows.
     pub(crate) fn unknown_field(path: FieldPath, field: &str, known: &[&str]) -> Self {
         let remedy = match suggest::nearest(field, known.iter().copied()) {

@@ -3,8 +3,8 @@
 use super::super::{Action, AuthorizationPolicy, Condition, Operation, Rule, Source};
 use super::{Attachment, no_empty_text};
 use crate::check::value::subnets;
-use crate::check::{Check, Findings};
-use meltemi_types::FieldPath;
+use crate::check::{Check, Finding, Findings};
+use meltemi_types::{Code, FieldPath};
 
 impl Check for AuthorizationPolicy {
     fn check(&self, at: &FieldPath, out: &mut Findings) {
@@ -44,10 +44,41 @@ impl Check for AuthorizationPolicy {
             _ => {}
         }
         rules.check(&at.field("rules"), out);
+        if action == Action::Deny {
+            deny(rules, &at.field("rules"), out);
+        }
         if action == Action::Custom {
             for (index, rule) in rules.iter().enumerate() {
                 custom(rule, &at.field("rules").index(index), out);
             }
+        }
+    }
+}
+
+/// Requests have no attributes on ports that carry plain TCP, so that a rule of nothing else
+/// matches every connection there.
+fn deny(rules: &[Rule], at: &FieldPath, out: &mut Findings) {
+    for (index, rule) in rules.iter().enumerate() {
+        let mut operations = rule.to.iter().filter_map(|to| to.operation.as_ref());
+        let requests = |o: &Operation| {
+            let lists = [
+                &o.hosts,
+                &o.not_hosts,
+                &o.methods,
+                &o.not_methods,
+                &o.paths,
+                &o.not_paths,
+            ];
+            let ports = !o.ports.is_empty() || !o.not_ports.is_empty();
+            !ports && lists.into_iter().any(|values| !values.is_empty())
+        };
+        if rule.from.is_empty() && rule.when.is_empty() && operations.any(requests) {
+            out.push(Finding::warning(
+                Code::InvalidValue,
+                &at.index(index).field("to"),
+                "properties of requests alone: on TCP ports the rule denies every connection",
+                "name the ports that are meant",
+            ));
         }
     }
 }

@@ -3,8 +3,8 @@
 use super::super::{JwtRule, RequestAuthentication};
 use super::{Attachment, no_empty_text};
 use crate::check::value::duration;
-use crate::check::{Check, Findings, header};
-use meltemi_types::FieldPath;
+use crate::check::{Check, Finding, Findings, header};
+use meltemi_types::{Code, FieldPath};
 
 impl Check for RequestAuthentication {
     fn check(&self, at: &FieldPath, out: &mut Findings) {
@@ -96,21 +96,29 @@ fn keys(uri: Option<&str>, inline: Option<&str>, at: &FieldPath, out: &mut Findi
         );
     }
     if let Some(keys) = inline {
-        let has_keys = serde_json::from_str::<serde_json::Value>(keys)
-            .ok()
-            .and_then(|document| {
-                document
-                    .get("keys")?
-                    .as_array()
-                    .map(|keys| !keys.is_empty())
-            });
-        if has_keys != Some(true) {
-            out.invalid(
-                &at.field("jwks"),
-                "the key set is not JSON with a list of keys",
-                "paste the issuer's JSON web key set",
-            );
+        key_set(&at.field("jwks"), keys, out);
+    }
+}
+
+/// Keys that stand in the object itself.
+fn key_set(at: &FieldPath, text: &str, out: &mut Findings) {
+    let document = serde_json::from_str::<serde_json::Value>(text).unwrap_or_default();
+    let keys = document.get("keys").and_then(serde_json::Value::as_array);
+    match keys.map(Vec::as_slice) {
+        None | Some([]) => out.invalid(
+            at,
+            "the key set is not JSON with a list of keys",
+            "paste the issuer's JSON web key set",
+        ),
+        Some(keys) if keys.iter().any(|key| key.get("d").is_some()) => {
+            out.push(Finding::warning(
+                Code::InvalidValue,
+                at,
+                "the key set holds a private key, which everybody who reads the object can use",
+                "paste public keys alone, and replace the key",
+            ));
         }
+        Some(_) => {}
     }
 }
 
