@@ -83,6 +83,12 @@ kinds! {
     WorkloadEntry = "networking.istio.io" ["v1", "v1beta1", "v1alpha3"] "workloadentries" Namespaced;
     /// What the WorkloadEntries of workloads that register themselves look like.
     WorkloadGroup = "networking.istio.io" ["v1", "v1beta1", "v1alpha3"] "workloadgroups" Namespaced;
+    /// What a proxy at the edge of the mesh listens on.
+    Gateway = "networking.istio.io" ["v1", "v1beta1", "v1alpha3"] "gateways" Namespaced;
+    /// Kubernetes' own rules for traffic from outside.
+    Ingress = "networking.k8s.io" ["v1"] "ingresses" Namespaced;
+    /// Who serves which Ingress.
+    IngressClass = "networking.k8s.io" ["v1"] "ingressclasses" Cluster;
     /// Whether a workload demands mTLS.
     PeerAuthentication = "security.istio.io" ["v1", "v1beta1"] "peerauthentications" Namespaced;
     /// Who may do what.

@@ -2,12 +2,15 @@
 //! rest of it is dropped.
 
 mod check;
+mod ingress;
 
 use crate::check::Findings;
 use crate::kinds::{Kind, Scope};
 use crate::meta::Meta;
 use crate::object::{Object, Resource};
-use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
+use k8s_openapi::api::{
+    core::v1 as core, discovery::v1 as discovery, networking::v1 as networking,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use meltemi_types::{ClusterId, Invalid, Namespace, ObjectRef};
 use std::sync::Arc;
@@ -80,6 +83,28 @@ impl Watched for core::Service {
 
     fn check(spec: &Self::Spec, out: &mut Findings) {
         check::service(spec, out);
+    }
+}
+
+impl Watched for networking::Ingress {
+    type Spec = networking::IngressSpec;
+    const KIND: Kind = Kind::Ingress;
+
+    fn split(self) -> (ObjectMeta, Self::Spec) {
+        (self.metadata, self.spec.unwrap_or_default())
+    }
+
+    fn check(spec: &Self::Spec, out: &mut Findings) {
+        ingress::check(spec, out);
+    }
+}
+
+impl Watched for networking::IngressClass {
+    type Spec = networking::IngressClassSpec;
+    const KIND: Kind = Kind::IngressClass;
+
+    fn split(self) -> (ObjectMeta, Self::Spec) {
+        (self.metadata, self.spec.unwrap_or_default())
     }
 }
 

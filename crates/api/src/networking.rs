@@ -4,6 +4,7 @@
 //! is the `spec` of its kind.
 
 pub mod destination_rule;
+pub mod gateway;
 pub mod server_tls;
 pub mod service_entry;
 pub mod sidecar;

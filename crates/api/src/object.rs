@@ -4,11 +4,13 @@ use crate::kinds::Kind;
 use crate::mesh_config::MeshConfig;
 use crate::meta::{Meta, Positions};
 use crate::networking::{
-    destination_rule::DestinationRule, service_entry::ServiceEntry, sidecar::Sidecar,
-    virtual_service::VirtualService, workload_entry::WorkloadEntry, workload_group::WorkloadGroup,
+    destination_rule::DestinationRule, gateway::Gateway, service_entry::ServiceEntry,
+    sidecar::Sidecar, virtual_service::VirtualService, workload_entry::WorkloadEntry,
+    workload_group::WorkloadGroup,
 };
 use crate::security::{AuthorizationPolicy, PeerAuthentication, RequestAuthentication};
 use crate::status::Status;
+use k8s_openapi::api::networking::v1 as k8s_networking;
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
 use meltemi_types::{FieldPath, Location, ObjectRef, Origin};
 use std::sync::Arc;
@@ -143,6 +145,12 @@ objects! {
     WorkloadEntry(WorkloadEntry),
     /// What the WorkloadEntries of workloads that register themselves look like.
     WorkloadGroup(WorkloadGroup),
+    /// What a proxy at the edge of the mesh listens on.
+    Gateway(Gateway),
+    /// Kubernetes' own rules for traffic from outside.
+    Ingress(k8s_networking::IngressSpec),
+    /// Who serves which Ingress.
+    IngressClass(k8s_networking::IngressClassSpec),
     /// Whether a workload demands mTLS.
     PeerAuthentication(PeerAuthentication),
     /// Who may do what.

@@ -49,6 +49,7 @@ pub(crate) struct Dirty {
     pub(crate) routes: bool,
     pub(crate) policies: bool,
     pub(crate) sidecars: bool,
+    pub(crate) gateways: bool,
     pub(crate) security: bool,
     pub(crate) diagnostics: bool,
 }
@@ -64,6 +65,7 @@ impl Dirty {
             routes: true,
             policies: true,
             sidecars: true,
+            gateways: true,
             security: true,
             diagnostics: true,
         }
@@ -103,6 +105,9 @@ impl Dirty {
             Object::DestinationRule(_) => self.policies = true,
             Object::Sidecar(_) => self.sidecars = true,
             Object::ServiceEntry(_) | Object::WorkloadEntry(_) | Object::WorkloadGroup(_) => {}
+            Object::Gateway(_) | Object::Ingress(_) | Object::IngressClass(_) => {
+                self.gateways = true;
+            }
             Object::PeerAuthentication(_)
             | Object::AuthorizationPolicy(_)
             | Object::RequestAuthentication(_) => self.security = true,

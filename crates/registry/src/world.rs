@@ -4,10 +4,13 @@
 //! security kinds fail closed when there is none.
 
 use crate::dirty::Dirty;
-use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
+use k8s_openapi::api::{
+    core::v1 as core, discovery::v1 as discovery, networking::v1 as networking,
+};
 use meltemi_api::change::Broken;
 use meltemi_api::mesh_config::MeshConfig;
 use meltemi_api::networking::destination_rule::DestinationRule;
+use meltemi_api::networking::gateway::Gateway;
 use meltemi_api::networking::service_entry::ServiceEntry;
 use meltemi_api::networking::sidecar::Sidecar;
 use meltemi_api::networking::virtual_service::VirtualService;
@@ -37,6 +40,9 @@ pub(crate) struct World {
     pub(crate) service_entries: Table<ServiceEntry>,
     pub(crate) workload_entries: Table<WorkloadEntry>,
     pub(crate) workload_groups: Table<WorkloadGroup>,
+    pub(crate) gateways: Table<Gateway>,
+    pub(crate) ingresses: Table<networking::IngressSpec>,
+    pub(crate) ingress_classes: Table<networking::IngressClassSpec>,
     pub(crate) peer_authentications: Table<PeerAuthentication>,
     pub(crate) authorization_policies: Table<AuthorizationPolicy>,
     pub(crate) request_authentications: Table<RequestAuthentication>,
@@ -91,6 +97,9 @@ tables! {
     ServiceEntry => service_entries,
     WorkloadEntry => workload_entries,
     WorkloadGroup => workload_groups,
+    Gateway => gateways,
+    Ingress => ingresses,
+    IngressClass => ingress_classes,
     PeerAuthentication => peer_authentications,
     AuthorizationPolicy => authorization_policies,
     RequestAuthentication => request_authentications,

@@ -25,10 +25,7 @@ pub(crate) enum Class {
 
 /// Kinds of Istio's groups that are recognised only.
 const ISTIO_NOT_YET: &[(&str, &[&str])] = &[
-    (
-        "networking.istio.io",
-        &["Gateway", "EnvoyFilter", "ProxyConfig"],
-    ),
+    ("networking.istio.io", &["EnvoyFilter", "ProxyConfig"]),
     ("security.istio.io", &[]),
     ("telemetry.istio.io", &["Telemetry"]),
     ("extensions.istio.io", &["WasmPlugin", "TrafficExtension"]),
@@ -85,8 +82,6 @@ const COMMON: &[&str] = &[
     "FlowSchema",
     "HorizontalPodAutoscaler",
     "IPAddress",
-    "Ingress",
-    "IngressClass",
     "Job",
     "Kustomization",
     "Lease",

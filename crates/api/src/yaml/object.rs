@@ -9,6 +9,7 @@ use crate::check::{Check, Findings};
 use crate::kinds::Kind;
 use crate::kubernetes::{self, Watched};
 use crate::networking::destination_rule::DestinationRule;
+use crate::networking::gateway::Gateway;
 use crate::networking::service_entry::ServiceEntry;
 use crate::networking::sidecar::Sidecar;
 use crate::networking::virtual_service::VirtualService;
@@ -19,6 +20,7 @@ use crate::security::{
     AuthorizationPolicy, PeerAuthentication, RequestAuthentication, WorkloadSelector,
 };
 use crate::status::Status;
+use k8s_openapi::api::networking::v1 as k8s_networking;
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use meltemi_types::{Code, FieldPath, Selector, Severity};
@@ -41,6 +43,9 @@ impl Draft<'_> {
             Kind::ServiceEntry => self.mesh::<ServiceEntry>(kind),
             Kind::WorkloadEntry => self.mesh::<WorkloadEntry>(kind),
             Kind::WorkloadGroup => self.mesh::<WorkloadGroup>(kind),
+            Kind::Gateway => self.mesh::<Gateway>(kind),
+            Kind::Ingress => self.kubernetes::<k8s_networking::Ingress>(),
+            Kind::IngressClass => self.kubernetes::<k8s_networking::IngressClass>(),
             Kind::PeerAuthentication => self.mesh::<PeerAuthentication>(kind),
             Kind::AuthorizationPolicy => self.mesh::<AuthorizationPolicy>(kind),
             Kind::RequestAuthentication => self.mesh::<RequestAuthentication>(kind),

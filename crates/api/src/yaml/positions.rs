@@ -23,6 +23,9 @@ pub(super) fn depth(kind: Kind) -> usize {
         | Kind::ServiceEntry
         | Kind::WorkloadEntry
         | Kind::WorkloadGroup
+        | Kind::Gateway
+        | Kind::Ingress
+        | Kind::IngressClass
         | Kind::PeerAuthentication
         | Kind::AuthorizationPolicy
         | Kind::RequestAuthentication

@@ -211,7 +211,7 @@ fn kinds_that_are_not_read() {
     };
     assert_eq!(kind("apps/v1", "Deployment"), Vec::<String>::new());
     assert_eq!(
-        kind("networking.istio.io/v1", "Gateway"),
+        kind("gateway.networking.k8s.io/v1", "Gateway"),
         [
             "warning[MLT0212]: Gateway default/x: Gateway is recognised, but has no effect yet; \
              everything else in the file is used (reviews.yaml:1:1)"
