@@ -79,6 +79,8 @@ pub struct Proxy {
     /// Where its certificate comes from (`MELTEMI_CERTIFICATES`); `None` when it does not say, and
     /// its labels decide.
     pub certificates: Option<Certificates>,
+    /// Ports below 1024 cannot be bound (`UNPRIVILEGED_POD`).
+    pub unprivileged: bool,
     /// What its binary can do.
     pub capabilities: Capabilities,
 }
@@ -132,6 +134,7 @@ impl Proxy {
                 Some("SDS") => Some(Certificates::Sds),
                 _ => None,
             },
+            unprivileged: matches!(text("UNPRIVILEGED_POD"), Some("true")),
             capabilities: Capabilities {
                 istio_filters: facts.extensions.iter().any(|e| e == "istio.stats"),
             },

@@ -38,7 +38,7 @@ pub(crate) use discovery::Discovery;
 pub use inbound::plan_inbound;
 pub use mesh_tls::{MeshTls, Whom};
 pub use plan::plan;
-pub(crate) use plan::{Spot, spots};
+pub(crate) use plan::{Spot, names, spots};
 
 /// Everything one cluster depends on: the cache key, and all that [`build`] reads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -72,6 +72,8 @@ pub struct ClientTraits {
 pub enum Role {
     /// A port of a service, or a subset of it.
     Outbound(Outbound),
+    /// The same, for connections that stay encrypted on their way through a gateway.
+    Passing(Outbound),
     /// A port of the workload itself.
     Inbound(Inbound),
     /// Outbound traffic to where it was going anyway.
@@ -148,6 +150,7 @@ pub enum Pool {
 pub fn build(input: &ClusterInput) -> Built<envoy::Cluster> {
     match &input.role {
         Role::Outbound(role) => outbound::build(input, role),
+        Role::Passing(role) => outbound::passing(input, role).into(),
         Role::Inbound(role) => inbound::build(input, role).into(),
         Role::Passthrough => passthrough::outbound(input).into(),
         Role::InboundPassthrough => passthrough::inbound(input).into(),

@@ -385,6 +385,7 @@ fn extent(old: &Snapshot, new: &Snapshot, endpoints: &BTreeSet<ServiceKey>) -> E
         && Arc::ptr_eq(&old.routes, &new.routes)
         && Arc::ptr_eq(&old.policies, &new.policies)
         && Arc::ptr_eq(&old.sidecars, &new.sidecars)
+        && Arc::ptr_eq(&old.gateways, &new.gateways)
         && Arc::ptr_eq(&old.security, &new.security);
     // Endpoints of other services are also in listeners, clusters, or decide what a proxy serves.
     let only_eds = |key: &ServiceKey| {

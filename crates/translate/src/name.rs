@@ -15,6 +15,8 @@ pub const INBOUND_PASSTHROUGH: &str = "InboundPassthroughCluster";
 pub const UNKNOWN_SERVICE: &str = "UnknownService";
 /// The route configuration of HTTP proxy listeners.
 pub const HTTP_PROXY: &str = "http_proxy";
+/// The virtual host of a gateway's port where nothing is served.
+pub const NO_HOST: &str = "blackhole";
 /// The listener that captured outbound connections arrive at.
 pub const VIRTUAL_OUTBOUND: &str = "virtualOutbound";
 /// The listener that captured inbound connections arrive at.
@@ -56,6 +58,12 @@ pub fn credential(name: &str) -> String {
 #[must_use]
 pub fn credential_authorities(name: &str) -> String {
     credential(&format!("{name}-cacert"))
+}
+
+/// The credential with the authorities that belong to another one.
+#[must_use]
+pub fn authorities_of(credential: &str) -> String {
+    format!("{credential}-cacert")
 }
 
 /// What the identities of a trust domain start with.
@@ -114,6 +122,23 @@ pub fn route(port: Port) -> Arc<str> {
 #[must_use]
 pub fn sniffed_route(host: &HostPattern, port: Port) -> Arc<str> {
     format!("{host}:{port}").into()
+}
+
+/// The route configuration of a gateway's plaintext port: `http.<port>[.<bind>]`.
+#[must_use]
+pub fn http_route(port: Port, bind: Option<&str>) -> Arc<str> {
+    format!("http.{port}{}", suffix(bind)).into()
+}
+
+/// The route configuration of a gateway's HTTPS server:
+/// `https.<port>.<port name>.<gateway>.<namespace>[.<bind>]`.
+#[must_use]
+pub fn https_route((port, name): (Port, &str), gateway: &str, bind: Option<&str>) -> Arc<str> {
+    format!("https.{port}.{name}.{gateway}{}", suffix(bind)).into()
+}
+
+fn suffix(bind: Option<&str>) -> String {
+    bind.map(|bind| format!(".{bind}")).unwrap_or_default()
 }
 
 /// The virtual host of a host at a port: `<host>:<port>`.

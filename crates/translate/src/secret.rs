@@ -18,6 +18,7 @@ use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::tls_parameters
 use meltemi_proto::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::MatchPattern};
 use meltemi_types::TrustDomain;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 /// The proxy's own certificate.
 pub(crate) fn own(certificates: Certificates) -> tls::SdsSecretConfig {
@@ -33,11 +34,15 @@ pub(crate) fn peers(
     certificates: Certificates,
     names: Vec<tls::SubjectAltNameMatcher>,
 ) -> ValidationContextType {
-    let authorities = tls::SdsSecretConfig {
+    combined(authorities(certificates), names)
+}
+
+/// The mesh's authorities.
+pub(crate) fn authorities(certificates: Certificates) -> tls::SdsSecretConfig {
+    tls::SdsSecretConfig {
         name: name::MESH_AUTHORITIES.into(),
         sds_config: source(certificates),
-    };
-    combined(authorities, names)
+    }
 }
 
 /// The check of the other side's certificate with authorities of a secret.
@@ -124,6 +129,27 @@ pub(crate) fn uri(pattern: MatchPattern) -> tls::SubjectAltNameMatcher {
         san_type: SanType::Uri.into(),
         matcher: Some(StringMatcher {
             match_pattern: Some(pattern),
+            ignore_case: false,
+        }),
+        ..tls::SubjectAltNameMatcher::default()
+    }
+}
+
+/// Istio compares with names of any type; Envoy wants the type, which the form tells.
+pub(crate) fn san(name: &str) -> tls::SubjectAltNameMatcher {
+    let kind = if name.contains("://") {
+        SanType::Uri
+    } else if name.parse::<IpAddr>().is_ok() {
+        SanType::IpAddress
+    } else if name.contains('@') {
+        SanType::Email
+    } else {
+        SanType::Dns
+    };
+    tls::SubjectAltNameMatcher {
+        san_type: kind.into(),
+        matcher: Some(StringMatcher {
+            match_pattern: Some(MatchPattern::Exact(name.into())),
             ignore_case: false,
         }),
         ..tls::SubjectAltNameMatcher::default()

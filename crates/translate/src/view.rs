@@ -3,9 +3,10 @@
 use crate::class::ClassKey;
 use meltemi_model::policy::Client;
 use meltemi_model::{
-    Imported, Mesh, NamespacePeers, Scope, Service, ServiceEndpoints, Snapshot, TrafficRule,
+    Attachment, GatewayRule, Imported, Mesh, NamespacePeers, RouteTable, Scope, Service,
+    ServiceEndpoints, Snapshot, TrafficRule,
 };
-use meltemi_types::HostPattern;
+use meltemi_types::{HostPattern, ObjectRef};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -88,6 +89,18 @@ impl<'a> View<'a> {
         let root = &self.snapshot.mesh.root_namespace;
         let namespace = &service.key.namespace;
         self.snapshot.security.of_namespace(root, namespace)
+    }
+
+    /// The gateway of an object.
+    #[must_use]
+    pub fn gateway(&self, object: &ObjectRef) -> Option<&'a GatewayRule> {
+        self.snapshot.gateways.by_ref(object).map(|rule| &**rule)
+    }
+
+    /// The route tables attached to a gateway that this class sees, most important first.
+    #[must_use]
+    pub fn gateway_tables(&self, gateway: &Attachment) -> Vec<Arc<RouteTable>> {
+        self.snapshot.tables_at(gateway, &self.key.namespace)
     }
 
     /// The virtual addresses of a service for this class.

@@ -186,7 +186,7 @@ fn context(
     let written = settings.map(|s| s.subject_alt_names.as_slice());
     let names = match written.unwrap_or_default() {
         [] => mesh.identities.iter().cloned().map(exact).collect(),
-        written => written.iter().map(|name| tls::san(name)).collect(),
+        written => written.iter().map(|name| secret::san(name)).collect(),
     };
     let certificates = input.client.certificates;
     let subset = role.subset_rule().map_or("", |rule| &rule.subset.name);

@@ -63,6 +63,18 @@ pub(super) fn build(input: &ClusterInput, role: &Outbound) -> Built<envoy::Clust
     }
 }
 
+/// Makes a cluster for connections whose bytes are somebody else's: no TLS of its own, nothing that
+/// reads HTTP.
+pub(super) fn passing(input: &ClusterInput, role: &Outbound) -> envoy::Cluster {
+    envoy::Cluster {
+        transport_socket: None,
+        transport_socket_matches: Vec::new(),
+        transport_socket_matcher: None,
+        typed_extension_protocol_options: Default::default(),
+        ..build(input, role).message
+    }
+}
+
 /// Something that a user should know about one block of the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {

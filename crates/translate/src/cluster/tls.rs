@@ -20,11 +20,8 @@ use meltemi_proto::envoy::extensions::transport_sockets::proxy_protocol::v3::Pro
 use meltemi_proto::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
 use meltemi_proto::envoy::extensions::transport_sockets::tls::v3 as tls;
 use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
-use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::subject_alt_name_matcher::SanType;
-use meltemi_proto::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::MatchPattern};
 use meltemi_proto::xds::r#type::matcher::v3::Matcher;
 use meltemi_types::{Code, ProxyKind};
-use std::net::IpAddr;
 
 /// Where Debian, Ubuntu and the images made from them keep the authorities of the host.
 const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -281,7 +278,7 @@ fn validation(
     if *insecure_skip_verify == Some(true) {
         return None;
     }
-    let names = subject_alt_names.iter().map(|s| san(s)).collect();
+    let names = subject_alt_names.iter().map(|s| secret::san(s)).collect();
     let revoked = text(ca_crl.as_ref());
     let authorities = text(ca_certificates.as_ref()).unwrap_or(SYSTEM);
     if let Some(name) = text(credential_name.as_ref()) {
@@ -304,27 +301,6 @@ fn validation(
             ..tls::CertificateValidationContext::default()
         },
     ))
-}
-
-/// Istio compares with names of any type; Envoy wants the type, which the form tells.
-pub(super) fn san(name: &str) -> tls::SubjectAltNameMatcher {
-    let kind = if name.contains("://") {
-        SanType::Uri
-    } else if name.parse::<IpAddr>().is_ok() {
-        SanType::IpAddress
-    } else if name.contains('@') {
-        SanType::Email
-    } else {
-        SanType::Dns
-    };
-    tls::SubjectAltNameMatcher {
-        san_type: kind.into(),
-        matcher: Some(StringMatcher {
-            match_pattern: Some(MatchPattern::Exact(name.into())),
-            ignore_case: false,
-        }),
-        ..tls::SubjectAltNameMatcher::default()
-    }
 }
 
 fn proxy_protocol(

@@ -12,7 +12,7 @@ use meltemi_proto::envoy::extensions::filters::network::http_connection_manager:
 /// The filter, where the proxy has a certificate and so may speak mesh mTLS.
 pub(super) fn filter(input: &HttpInput<'_>) -> Vec<HttpFilter> {
     let outbound = match input.spec.side {
-        Side::Outbound => true,
+        Side::Outbound | Side::Gateway => true,
         Side::Inbound => false,
     };
     match outbound && input.traits.certificates.exist() {

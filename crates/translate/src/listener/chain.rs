@@ -249,7 +249,7 @@ impl Chain {
             filter_chain_match: matching.encode(),
             filters,
             transport_socket_connect_timeout: match input.role {
-                Role::Service => Some(wire::seconds(15)),
+                Role::Service | Role::Gateway => Some(wire::seconds(15)),
                 Role::VirtualOutbound | Role::VirtualInbound | Role::Ingress => None,
             },
             transport_socket: (tls.as_ref()).map(|tls| tls.socket(handler, &input.traits)),

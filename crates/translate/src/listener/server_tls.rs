@@ -5,6 +5,7 @@
 
 use super::Traits;
 use super::chain::Handler;
+use super::gateway;
 use crate::{name, secret};
 use meltemi_api::networking::server_tls::{ServerTlsMode, ServerTlsSettings, TlsProtocol};
 use meltemi_model::Certificates;
@@ -32,6 +33,8 @@ pub(crate) enum ServerTls {
     Mesh,
     /// With a certificate in files, for clients outside of the mesh.
     Files(ServerFiles),
+    /// As a gateway's server says.
+    Gateway(Arc<ServerTlsSettings>),
 }
 
 /// A certificate in files, and which clients are let in.
@@ -85,6 +88,7 @@ impl ServerTls {
         let mut context = match self {
             Self::Mesh => mesh(traits),
             Self::Files(files) => of_files(files, traits),
+            Self::Gateway(settings) => gateway::tls::context(settings, traits),
         };
         if let Some(common) = &mut context.common_tls_context {
             common.alpn_protocols = alpn(self, handler);
@@ -97,7 +101,12 @@ impl ServerTls {
 fn alpn(tls: &ServerTls, handler: &Handler) -> Vec<String> {
     match (tls, handler) {
         (ServerTls::Mesh, _) | (_, Handler::Http(_)) => vec!["h2".into(), "http/1.1".into()],
-        (ServerTls::Files(_), Handler::Tcp(_)) => Vec::new(),
+        (ServerTls::Gateway(settings), Handler::Tcp(_))
+            if settings.mode == Some(ServerTlsMode::IstioMutual) =>
+        {
+            vec!["h2".into(), "http/1.1".into()]
+        }
+        (ServerTls::Files(_) | ServerTls::Gateway(_), Handler::Tcp(_)) => Vec::new(),
     }
 }
 

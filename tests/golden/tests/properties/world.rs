@@ -1,5 +1,6 @@
 //! Random small worlds: objects with names from small pools, so that they meet often.
 
+use crate::edge;
 use anyhow::{Context, Result};
 use meltemi_api::Change;
 use meltemi_api::yaml::{self, Outcome, Source};
@@ -57,17 +58,18 @@ pub(crate) fn proxies() -> Result<Vec<Proxy>> {
         interception: Interception::Tproxy,
         ..sidecar("e-1", "z", "fd00::9", &json!({}))?
     };
-    Ok(vec![a, b, c, none, stranger])
+    let router = edge::router("f-1", "team", "10.0.0.8")?;
+    Ok(vec![a, b, c, none, stranger, router])
 }
 
-fn object(kind: (&str, &str), name: &str, namespace: &str, rest: &str) -> String {
+pub(crate) fn object(kind: (&str, &str), name: &str, namespace: &str, rest: &str) -> String {
     let (api_version, kind) = kind;
     format!(
         "apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: {name}, namespace: {namespace}}}\n{rest}\n"
     )
 }
 
-fn namespace() -> impl Strategy<Value = &'static str> {
+pub(crate) fn namespace() -> impl Strategy<Value = &'static str> {
     select(&["shop", "team"][..])
 }
 
@@ -409,6 +411,9 @@ pub(crate) fn any_object() -> impl Strategy<Value = String> {
         2 => place(),
         6 => virtual_service(),
         4 => destination_rule(),
+        3 => edge::gateway(),
+        2 => edge::virtual_service(),
+        1 => edge::ingress(),
         2 => scoping(),
         2 => security(),
         1 => mesh(),
