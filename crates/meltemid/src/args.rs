@@ -94,6 +94,14 @@ pub(crate) struct Args {
     /// The longest a change may wait.
     #[arg(long, env = "PILOT_DEBOUNCE_MAX", hide = true)]
     debounce_max: Option<String>,
+    /// Gateways select proxies of their own namespace only.
+    #[arg(
+        long,
+        env = "PILOT_SCOPE_GATEWAY_TO_NAMESPACE",
+        hide = true,
+        default_value = "false"
+    )]
+    scope_gateways: String,
     /// The pod's name.
     #[arg(long, env = "POD_NAME", hide = true, default_value = "meltemid")]
     pod_name: String,
@@ -135,6 +143,7 @@ pub(crate) struct Config {
     pub(crate) pod_name: String,
     pub(crate) shutdown: Duration,
     pub(crate) debounce: Option<(Duration, Duration)>,
+    pub(crate) scoped_gateways: bool,
     pub(crate) log_format: Format,
     pub(crate) log_filter: Option<String>,
     pub(crate) warnings: Vec<String>,
@@ -162,6 +171,7 @@ impl Args {
             log,
             debounce_after,
             debounce_max,
+            scope_gateways,
             pod_name,
             pod_namespace,
             revision,
@@ -213,6 +223,7 @@ impl Args {
             pod_name,
             shutdown: duration("--shutdownDuration", &shutdown_duration)?,
             debounce,
+            scoped_gateways: matches!(scope_gateways.as_str(), "true" | "1"),
             log_format: match log_format {
                 LogFormat::Text => Format::Text,
                 LogFormat::Json => Format::Json,

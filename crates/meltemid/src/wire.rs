@@ -125,6 +125,7 @@ async fn live(config: Config, metrics: Metrics) -> Result<(), Failure> {
             domain: config.domain.as_str().into(),
             cluster: config.cluster.clone(),
             namespace: config.namespace.clone(),
+            scoped_gateways: config.scoped_gateways,
         }),
         plane: plane.clone(),
         changes,

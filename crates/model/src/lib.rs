@@ -6,6 +6,7 @@
 #![deny(missing_docs)]
 
 pub mod endpoint;
+pub mod gateway;
 pub mod mesh;
 pub mod order;
 pub mod patch;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 pub use endpoint::{
     Endpoint, EndpointAddress, EndpointIndex, Health, ServiceEndpoints, TlsMode, Tunnel,
 };
+pub use gateway::{GatewayIndex, GatewayRule, GatewayServer};
 pub use mesh::Mesh;
 pub use order::Age;
 pub use patch::Patch;
@@ -32,7 +34,7 @@ pub use policy::{PolicyIndex, TrafficRule};
 pub use proxy::{Capabilities, Interception, Proxy};
 pub use route::{Attachment, Backend, BackendTarget, RouteIndex, RouteTable};
 pub use scope::{Egress, Imported, Ports, Scope, SidecarIndex, SidecarRule};
-pub use security::{SecurityIndex, WorkloadSecurity};
+pub use security::{Certificates, NamespacePeers, SecurityIndex, WorkloadSecurity};
 pub use service::{Resolution, Service, ServiceIndex, ServiceKey, ServicePort, TargetPort};
 pub use target::ServiceTarget;
 pub use visibility::ExportTo;
@@ -55,6 +57,8 @@ pub struct Snapshot {
     pub policies: Arc<PolicyIndex>,
     /// Sidecar resources.
     pub sidecars: Arc<SidecarIndex>,
+    /// Gateways, those of Ingresses among them.
+    pub gateways: Arc<GatewayIndex>,
     /// Authentication and authorization policies.
     pub security: Arc<SecurityIndex>,
     /// What is wrong with the objects and between them, sorted.

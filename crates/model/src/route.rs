@@ -1,6 +1,6 @@
 //! The one route table: hosts, where it attaches, ordered rules, weighted backends.
 //!
-//! VirtualService lowers into it; Kubernetes Ingress, HTTPRoute and GRPCRoute will. The leaves
+//! VirtualService and Kubernetes Ingress lower into it; HTTPRoute and GRPCRoute will. The leaves
 //! (match conditions, retries, faults, headers, CORS) stay as `meltemi_api` types.
 
 use crate::order::Age;
@@ -150,6 +150,13 @@ pub struct RouteTable {
 }
 
 impl RouteTable {
+    /// True when a path prefix takes whole elements of the path only, as Kubernetes' own kinds
+    /// have it: `/a` takes `/a/b` and not `/ab`.
+    #[must_use]
+    pub fn matches_elements(&self) -> bool {
+        &*self.origin.object.kind == "Ingress"
+    }
+
     /// True when sidecars use it.
     #[must_use]
     pub fn is_for_mesh(&self) -> bool {

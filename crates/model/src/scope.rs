@@ -6,7 +6,7 @@
 
 use crate::Snapshot;
 use crate::order::Age;
-use crate::route::{BackendTarget, HttpAction, RouteTable};
+use crate::route::{Attachment, BackendTarget, HttpAction, RouteTable};
 use crate::service::Service;
 use crate::visibility::ExportTo;
 use meltemi_api::networking::sidecar::{IstioEgressListener, Sidecar};
@@ -276,19 +276,37 @@ impl Snapshot {
 
 /// Route tables that `namespace` sees: private first, then exported to it, then public.
 fn visible_routes(all: &[Arc<RouteTable>], namespace: &Namespace) -> Vec<Arc<RouteTable>> {
-    let rank = |table: &RouteTable| match &table.export_to {
-        ExportTo::Namespaces(names) if table.namespace == *namespace && names.len() == 1 => 0,
-        ExportTo::Namespaces(_) => 1,
-        ExportTo::Public => 2,
-        ExportTo::Nobody => 3,
-    };
     let mut seen: Vec<Arc<RouteTable>> = all
         .iter()
         .filter(|t| t.is_for_mesh() && t.export_to.allows(namespace))
         .cloned()
         .collect();
-    seen.sort_by_key(|t| rank(t));
+    seen.sort_by_key(|t| openness(t, namespace));
     seen
+}
+
+impl Snapshot {
+    /// The route tables attached to a gateway that `namespace` sees, in the same order.
+    #[must_use]
+    pub fn tables_at(&self, gateway: &Attachment, namespace: &Namespace) -> Vec<Arc<RouteTable>> {
+        let all = self.routes.tables.iter();
+        let mut seen: Vec<Arc<RouteTable>> = all
+            .filter(|t| t.attach.contains(gateway) && t.export_to.allows(namespace))
+            .cloned()
+            .collect();
+        seen.sort_by_key(|t| openness(t, namespace));
+        seen
+    }
+}
+
+/// Private tables come first, then exported ones, then public ones.
+fn openness(table: &RouteTable, namespace: &Namespace) -> u8 {
+    match &table.export_to {
+        ExportTo::Namespaces(names) if table.namespace == *namespace && names.len() == 1 => 0,
+        ExportTo::Namespaces(_) => 1,
+        ExportTo::Public => 2,
+        ExportTo::Nobody => 3,
+    }
 }
 
 /// The services and route tables that one egress listener imports.

@@ -82,6 +82,8 @@ impl Dirty {
         match object {
             Object::Service(service) => {
                 self.services.add(service.meta.object.clone());
+                // Ingresses name its ports.
+                self.routes |= !world.ingresses.is_empty();
                 self.endpoints.add(service.meta.object.clone());
             }
             Object::EndpointSlice(slice) => {
@@ -105,17 +107,14 @@ impl Dirty {
             Object::DestinationRule(_) => self.policies = true,
             Object::Sidecar(_) => self.sidecars = true,
             Object::ServiceEntry(_) | Object::WorkloadEntry(_) | Object::WorkloadGroup(_) => {}
-            Object::Gateway(_) | Object::Ingress(_) | Object::IngressClass(_) => {
+            Object::Gateway(_) => self.gateways = true,
+            Object::Ingress(_) | Object::IngressClass(_) => {
                 self.gateways = true;
+                self.routes = true;
             }
             Object::PeerAuthentication(_)
             | Object::AuthorizationPolicy(_)
             | Object::RequestAuthentication(_) => self.security = true,
-            Object::EnvoyFilter(_)
-            | Object::ProxyConfig(_)
-            | Object::Telemetry(_)
-            | Object::WasmPlugin(_)
-            | Object::TrafficExtension(_) => {}
             Object::MeshConfig(_) => *self = Self::all(),
         }
     }

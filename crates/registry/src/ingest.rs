@@ -1,5 +1,6 @@
 //! From raw objects to parts of the model, one file per concern.
 
+pub(crate) mod gateway;
 pub(crate) mod mesh;
 pub(crate) mod policy;
 pub(crate) mod security;

@@ -103,6 +103,10 @@ impl Registry {
         if dirty.sidecars {
             keep(&mut next.sidecars, ingest::sidecar::index(&self.world));
         }
+        if dirty.gateways {
+            let gateways = ingest::gateway::index(&self.world, &next.mesh, &self.settings);
+            keep(&mut next.gateways, gateways);
+        }
         if dirty.security {
             keep(&mut next.security, ingest::security::index(&self.world));
         }

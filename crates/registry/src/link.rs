@@ -1,6 +1,7 @@
 //! What joins objects: short names, and what can only be said by looking at several objects.
 
 pub(crate) mod delegate;
+pub(crate) mod ingress;
 pub(crate) mod lower;
 pub(crate) mod routes;
 

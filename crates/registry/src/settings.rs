@@ -12,6 +12,8 @@ pub struct Settings {
     pub cluster: ClusterId,
     /// The namespace of the mesh's own objects (ConfigMap `istio`); `istio-system` by default.
     pub namespace: Namespace,
+    /// True when Gateways select proxies of their own namespace only. Default false.
+    pub scoped_gateways: bool,
 }
 
 impl Default for Settings {
@@ -20,6 +22,7 @@ impl Default for Settings {
             domain: "cluster.local".into(),
             cluster: ClusterId::default(),
             namespace: Namespace::istio_system(),
+            scoped_gateways: false,
         }
     }
 }

@@ -6,10 +6,12 @@
 
 use crate::by_id::ById;
 use meltemi_api::networking::destination_rule::TrafficPolicy;
+use meltemi_model::gateway::Chosen;
 use meltemi_model::policy::Client;
 use meltemi_model::proxy::{Capabilities, Interception};
 use meltemi_model::{
-    Mesh, Proxy, Service, ServicePort, ServiceTarget, SidecarRule, Snapshot, WorkloadSecurity,
+    Certificates, Mesh, Proxy, Service, ServicePort, ServiceTarget, SidecarRule, Snapshot,
+    WorkloadSecurity,
 };
 use meltemi_types::{
     ClusterId, IpFamilies, Labels, Locality, Namespace, NetworkId, ObjectRef, Port, ProxyKind,
@@ -51,8 +53,41 @@ pub struct ClassKey {
     pub idle_timeout: Option<Arc<str>>,
     /// HTTP/1.0 is accepted.
     pub http10: bool,
+    /// Where its certificate comes from.
+    pub certificates: Certificates,
+    /// What makes a gateway of it; `None` for all other kinds.
+    pub edge: Option<Arc<Edge>>,
     /// What its binary can do.
     pub capabilities: Capabilities,
+}
+
+/// The facts of a router that decide which gateways it is, and where they listen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Edge {
+    /// The gateways, oldest first, and where their ports are bound.
+    pub gateways: Vec<Chosen>,
+    /// Nobody is let in: a policy for the workload is not understood.
+    pub denied: bool,
+    /// Ports below 1024 cannot be bound.
+    pub unprivileged: bool,
+}
+
+impl Edge {
+    fn of(snapshot: &Snapshot, proxy: &Proxy, labels: &Labels) -> Option<Arc<Self>> {
+        let root = &snapshot.mesh.root_namespace;
+        let security = || {
+            snapshot
+                .security
+                .of_workload(root, &proxy.namespace, labels)
+        };
+        (proxy.kind() == ProxyKind::Router).then(|| {
+            Arc::new(Self {
+                gateways: snapshot.gateways_of(proxy, labels),
+                denied: !security().guards.is_empty(),
+                unprivileged: proxy.unprivileged,
+            })
+        })
+    }
 }
 
 /// Facts of a snapshot that decide which proxy facts matter; made once per snapshot.
@@ -118,6 +153,8 @@ impl ClassKey {
             http_proxy_port: proxy.http_proxy_port,
             idle_timeout: proxy.idle_timeout.clone(),
             http10: proxy.http10,
+            certificates: snapshot.certificates_of(proxy),
+            edge: Edge::of(snapshot, proxy, &labels),
             capabilities: proxy.capabilities,
         }
     }
@@ -161,6 +198,8 @@ pub struct InboundKey {
     pub idle_timeout: Option<Arc<str>>,
     /// HTTP/1.0 is accepted.
     pub http10: bool,
+    /// Where its certificate comes from.
+    pub certificates: Certificates,
 }
 
 impl InboundKey {
@@ -206,6 +245,7 @@ impl InboundKey {
             },
             idle_timeout: proxy.idle_timeout.clone(),
             http10: proxy.http10,
+            certificates: snapshot.certificates_of(proxy),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Follows Istio's order. Each filter has a file below `http/` that decides whether it is there;
 //! an empty answer means "not for this listener".
 
+mod alpn;
 mod cors;
 mod fault;
 mod grpc;
@@ -29,6 +30,8 @@ pub(crate) enum Side {
     Outbound,
     /// The server's proxy.
     Inbound,
+    /// The proxy at the edge.
+    Gateway,
 }
 
 /// Whether anybody is let through.
@@ -91,7 +94,7 @@ const FILTERS: &[Slot] = &[
     ("ext_proc", vacant),
     ("grpc_web", grpc::web),
     ("grpc_stats", grpc::stats),
-    ("alpn", vacant),
+    ("alpn", alpn::filter),
     ("fault", fault::filter),
     ("cors", cors::filter),
     ("stats", vacant),
@@ -127,7 +130,7 @@ fn connection_manager(input: &HttpInput<'_>) -> hcm::HttpConnectionManager {
         stat_prefix: spec.stat_prefix.to_string(),
         route_specifier: Some(routes(input)),
         http_filters: FILTERS.iter().flat_map(|(_, slot)| slot(input)).collect(),
-        use_remote_address: Some(wire::bool(false)),
+        use_remote_address: Some(wire::bool(spec.side == Side::Gateway)),
         stream_idle_timeout: Some(wire::zero()),
         upgrade_configs: vec![hcm::http_connection_manager::UpgradeConfig {
             upgrade_type: "websocket".into(),

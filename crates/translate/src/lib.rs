@@ -14,12 +14,14 @@ pub mod cluster;
 pub mod compose;
 pub mod document;
 pub mod endpoint;
+pub(crate) mod gateway;
 pub mod http;
 pub mod listener;
 pub mod memo;
 pub mod name;
 pub mod plan;
 pub mod route;
+pub(crate) mod secret;
 #[cfg(test)]
 mod testing_listener;
 pub mod verify;

@@ -10,6 +10,7 @@ mod bind;
 pub(crate) mod chain;
 pub(crate) mod destination;
 mod egress;
+mod gateway;
 mod headless;
 mod inbound;
 mod inbound_match;
@@ -18,6 +19,7 @@ mod inspectors;
 mod merge;
 mod outbound;
 mod ports;
+mod server_tls;
 mod tcp;
 pub(crate) mod tcp_proxy;
 mod tls_chain;
@@ -31,7 +33,7 @@ use crate::wire;
 use bind::{Bind, Capture};
 use chain::Chain;
 use meltemi_api::duration::Duration;
-use meltemi_model::{Mesh, Patch, Snapshot};
+use meltemi_model::{Certificates, Mesh, Patch, Snapshot};
 use meltemi_proto::envoy::config::core::v3::TrafficDirection;
 use meltemi_proto::envoy::config::listener::v3 as envoy;
 use meltemi_types::{IpFamilies, ProxyKind};
@@ -50,6 +52,8 @@ pub(crate) enum Role {
     VirtualInbound,
     /// Inbound: a port that the Sidecar declares.
     Ingress,
+    /// A port of a gateway.
+    Gateway,
 }
 
 /// Whether the client's address is kept on the way (TPROXY).
@@ -72,6 +76,8 @@ pub(crate) struct Traits {
     pub(crate) http10: bool,
     /// How long connections may be idle where nothing else is said; above zero.
     pub(crate) idle_timeout: Option<Duration>,
+    /// Where the proxy's certificate comes from.
+    pub(crate) certificates: Certificates,
 }
 
 impl Traits {
@@ -82,6 +88,7 @@ impl Traits {
             families: key.families,
             http10: key.http10,
             idle_timeout: idle(key.idle_timeout.as_deref()),
+            certificates: key.certificates,
         }
     }
 
@@ -92,6 +99,7 @@ impl Traits {
             families: key.families,
             http10: key.http10,
             idle_timeout: idle(key.idle_timeout.as_deref()),
+            certificates: key.certificates,
         }
     }
 }
@@ -119,7 +127,7 @@ pub struct ListenerInput {
 impl ListenerInput {
     fn new(traits: &Traits, role: Role, bind: Bind) -> Self {
         let name = match role {
-            Role::Service | Role::Ingress => bind.name(traits.families),
+            Role::Service | Role::Ingress | Role::Gateway => bind.name(traits.families),
             Role::VirtualOutbound => crate::name::VIRTUAL_OUTBOUND.into(),
             Role::VirtualInbound => crate::name::VIRTUAL_INBOUND.into(),
         };
@@ -136,12 +144,13 @@ impl ListenerInput {
     }
 }
 
-/// Lists the outbound listeners of a class. Only sidecars have them so far.
+/// Lists the outbound listeners of a class: a sidecar's, or a gateway's.
 #[must_use]
 pub fn plan(view: &View<'_>) -> Planned<ListenerInput> {
     match view.key.kind {
         ProxyKind::Sidecar => outbound::plan(view),
-        ProxyKind::Router | ProxyKind::Waypoint | ProxyKind::Ztunnel => Planned::default(),
+        ProxyKind::Router => gateway::plan(view),
+        ProxyKind::Waypoint | ProxyKind::Ztunnel => Planned::default(),
     }
 }
 
@@ -174,7 +183,7 @@ pub fn build(input: &ListenerInput) -> Built<envoy::Listener> {
         patches: _, // nothing fills the slot yet
     } = input;
     let direction = match role {
-        Role::Service | Role::VirtualOutbound => TrafficDirection::Outbound,
+        Role::Service | Role::VirtualOutbound | Role::Gateway => TrafficDirection::Outbound,
         Role::VirtualInbound | Role::Ingress => TrafficDirection::Inbound,
     };
     let bound = bind.capture == Capture::Bound;
@@ -188,12 +197,15 @@ pub fn build(input: &ListenerInput) -> Built<envoy::Listener> {
         transparent: (*source == Source::Original).then(|| wire::bool(true)),
         listener_filters: inspectors::filters(input),
         listener_filters_timeout: match role {
-            Role::VirtualOutbound => None,
+            Role::VirtualOutbound | Role::Gateway => None,
             Role::Service | Role::VirtualInbound | Role::Ingress => {
                 Some(inspectors::timeout(input))
             }
         },
-        continue_on_listener_filters_timeout: *role != Role::VirtualOutbound,
+        continue_on_listener_filters_timeout: !matches!(
+            role,
+            Role::VirtualOutbound | Role::Gateway
+        ),
         traffic_direction: direction.into(),
         access_log: access_log::refused(&traits.mesh.config),
         bind_to_port: (!bound).then(|| wire::bool(false)),

@@ -13,6 +13,7 @@ mod direct;
 mod domains;
 mod fault;
 pub(crate) mod format;
+mod gateway;
 mod hash;
 mod headers;
 pub(crate) mod hosts;
@@ -45,7 +46,7 @@ use meltemi_api::networking::destination_rule::ConsistentHashLb;
 use meltemi_api::networking::virtual_service::HttpRetry;
 use meltemi_model::{Patch, RouteTable, Service};
 use meltemi_proto::envoy::config::route::v3 as envoy;
-use meltemi_types::{ClusterId, HostPattern, IpFamilies, Port};
+use meltemi_types::{ClusterId, HostPattern, IpFamilies, Port, ProxyKind};
 use std::sync::Arc;
 
 /// Istio's limit for the body of a direct response; Envoy's own is 4 KiB.
@@ -58,6 +59,8 @@ pub struct RouteInput {
     naming: Naming,
     settings: Arc<Settings>,
     hosts: Vec<HostInput>,
+    /// Of a gateway; it has nothing else.
+    edge: Vec<EdgeHost>,
     rest: Rest,
     patches: Arc<[Patch]>,
 }
@@ -102,6 +105,17 @@ struct HostInput {
     /// Other names for the service (ExternalName).
     aliases: Vec<HostPattern>,
     routes: HostRoutes,
+}
+
+/// A virtual host of a gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct EdgeHost {
+    name: Arc<str>,
+    domains: Vec<Arc<str>>,
+    /// In order.
+    tables: Vec<Arc<TablePlan>>,
+    /// Plaintext is answered with a redirect to HTTPS.
+    redirect: bool,
 }
 
 /// The routes of a virtual host.
@@ -149,7 +163,11 @@ enum Target {
 /// Lists the route configurations that the listeners of a class may ask for.
 #[must_use]
 pub fn plan(view: &View<'_>) -> Planned<RouteInput> {
-    plan::plan(view)
+    match view.key.kind {
+        ProxyKind::Sidecar => plan::plan(view),
+        ProxyKind::Router => gateway::plan(view),
+        ProxyKind::Waypoint | ProxyKind::Ztunnel => Planned::default(),
+    }
 }
 
 /// Makes one route configuration.
@@ -160,10 +178,13 @@ pub fn build(input: &RouteInput) -> Built<envoy::RouteConfiguration> {
         naming,
         settings,
         hosts,
+        edge,
         rest,
         patches: _, // nothing fills them yet
     } = input;
     let mut built = virtual_host::all(naming, settings, hosts);
+    let gateway = gateway::virtual_hosts(edge, settings, &mut built.diagnostics);
+    built.hosts.extend(gateway);
     built.hosts.sort_by(|a, b| a.name.cmp(&b.name));
     if !built.takes_everything {
         built.hosts.extend(catch_all::virtual_host(rest, settings));

@@ -2,8 +2,11 @@
 
 use crate::class::ClassKey;
 use meltemi_model::policy::Client;
-use meltemi_model::{Imported, Mesh, Scope, Service, Snapshot, TrafficRule};
-use meltemi_types::HostPattern;
+use meltemi_model::{
+    Attachment, GatewayRule, Imported, Mesh, NamespacePeers, RouteTable, Scope, Service,
+    ServiceEndpoints, Snapshot, TrafficRule,
+};
+use meltemi_types::{HostPattern, ObjectRef};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -72,6 +75,32 @@ impl<'a> View<'a> {
         port: &meltemi_types::PortName,
     ) -> Arc<[meltemi_model::Endpoint]> {
         self.snapshot.endpoints.of(&service.key, port)
+    }
+
+    /// The endpoints of all ports of a service.
+    #[must_use]
+    pub fn all_endpoints(&self, service: &Service) -> Option<&'a Arc<ServiceEndpoints>> {
+        self.snapshot.endpoints.service(&service.key)
+    }
+
+    /// Which mTLS modes hold for the workloads behind a service.
+    #[must_use]
+    pub fn peers(&self, service: &Service) -> NamespacePeers {
+        let root = &self.snapshot.mesh.root_namespace;
+        let namespace = &service.key.namespace;
+        self.snapshot.security.of_namespace(root, namespace)
+    }
+
+    /// The gateway of an object.
+    #[must_use]
+    pub fn gateway(&self, object: &ObjectRef) -> Option<&'a GatewayRule> {
+        self.snapshot.gateways.by_ref(object).map(|rule| &**rule)
+    }
+
+    /// The route tables attached to a gateway that this class sees, most important first.
+    #[must_use]
+    pub fn gateway_tables(&self, gateway: &Attachment) -> Vec<Arc<RouteTable>> {
+        self.snapshot.tables_at(gateway, &self.key.namespace)
     }
 
     /// The virtual addresses of a service for this class.

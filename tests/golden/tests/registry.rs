@@ -404,3 +404,90 @@ fn what_is_pending_is_known() -> Result<()> {
     assert!(registry.is_dirty());
     Ok(())
 }
+
+const GATEWAY: &str = "apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: shop}
+spec:
+  selector: {app: edge}
+  servers:
+  - {port: {number: 80, protocol: HTTP, name: http}, hosts: [./a.com, bank/b.com]}
+";
+
+const INGRESS: &str = "apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: i, namespace: shop, annotations: {kubernetes.io/ingress.class: istio}}
+spec:
+  rules:
+  - host: a.com
+    http:
+      paths:
+      - {path: /, pathType: Prefix, backend: {service: {name: a, port: {name: http}}}}
+";
+
+fn router(namespace: &str, labels: serde_json::Value) -> Result<meltemi_model::Proxy> {
+    let mut facts = meltemi_model::proxy::NodeFacts {
+        id: format!("router~10.0.0.8~edge-0.{namespace}~{namespace}.svc.cluster.local"),
+        ..Default::default()
+    };
+    facts.metadata.insert("LABELS".into(), labels);
+    meltemi_model::Proxy::understand(&facts).map_err(|refused| anyhow::anyhow!("{refused}"))
+}
+
+#[test]
+fn a_gateway_selects_routers_of_every_namespace_unless_it_is_scoped() -> Result<()> {
+    let own = router("shop", serde_json::json!({"app": "edge"}))?;
+    let other = router("bank", serde_json::json!({"app": "edge"}))?;
+    let unlike = router("shop", serde_json::json!({"app": "web"}))?;
+    let mut desk = Desk::new(GATEWAY)?;
+    let count = |desk: &Desk, proxy: &meltemi_model::Proxy| {
+        desk.registry
+            .snapshot()
+            .gateways_of(proxy, &proxy.labels)
+            .len()
+    };
+    assert_eq!(count(&desk, &own), 1);
+    assert_eq!(count(&desk, &other), 1);
+    assert_eq!(count(&desk, &unlike), 0);
+    desk.registry = Registry::new(Settings {
+        scoped_gateways: true,
+        ..Settings::default()
+    });
+    desk.put(GATEWAY)?;
+    assert_eq!(count(&desk, &own), 1);
+    assert_eq!(count(&desk, &other), 0);
+    desk.delete("Gateway", "edge")?;
+    assert_eq!(count(&desk, &own), 0);
+    Ok(())
+}
+
+#[test]
+fn a_gateway_touches_gateways_alone() -> Result<()> {
+    let mut desk = Desk::new(&service("a"))?;
+    let before = desk.registry.snapshot().clone();
+    desk.put(GATEWAY)?;
+    let after = desk.registry.snapshot().clone();
+    assert!(Arc::ptr_eq(&before.services, &after.services));
+    assert!(Arc::ptr_eq(&before.routes, &after.routes));
+    assert!(!Arc::ptr_eq(&before.gateways, &after.gateways));
+    desk.put(GATEWAY)?;
+    assert!(Arc::ptr_eq(
+        &after.gateways,
+        &desk.registry.snapshot().gateways
+    ));
+    Ok(())
+}
+
+#[test]
+fn an_ingress_follows_the_ports_of_its_service() -> Result<()> {
+    let mut desk = Desk::new(INGRESS)?;
+    let routed = |desk: &Desk| desk.registry.snapshot().routes.tables.len();
+    assert_eq!(desk.registry.snapshot().gateways.rules.len(), 1);
+    assert_eq!(routed(&desk), 0, "the port's number is not known");
+    desk.put(&service("a"))?;
+    assert_eq!(routed(&desk), 1);
+    desk.delete("Ingress", "i")?;
+    assert_eq!(routed(&desk), 0);
+    assert!(desk.registry.snapshot().gateways.rules.is_empty());
+    Ok(())
+}

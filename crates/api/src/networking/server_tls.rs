@@ -44,6 +44,44 @@ message! {
     }
 }
 
+/// The cipher suites that Envoy knows; it refuses a listener with any other.
+const CIPHERS: &[&str] = &[
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+    "ECDHE-ECDSA-AES128-SHA",
+    "ECDHE-RSA-AES128-SHA",
+    "ECDHE-ECDSA-AES256-SHA",
+    "ECDHE-RSA-AES256-SHA",
+    "AES128-GCM-SHA256",
+    "AES256-GCM-SHA384",
+    "AES128-SHA",
+    "AES256-SHA",
+];
+
+impl ServerTlsSettings {
+    /// True for a cipher suite that Envoy knows.
+    #[must_use]
+    pub fn is_cipher(name: &str) -> bool {
+        CIPHERS.contains(&name)
+    }
+
+    /// The cipher suites that Envoy knows, in order, each once.
+    #[must_use]
+    pub fn ciphers(&self) -> Vec<&str> {
+        let mut known: Vec<&str> = Vec::new();
+        for name in &self.cipher_suites {
+            if Self::is_cipher(name) && !known.contains(&name.as_str()) {
+                known.push(name);
+            }
+        }
+        known
+    }
+}
+
 message! {
     /// A certificate in files.
     pub struct TlsCertificate {

@@ -107,11 +107,13 @@ pub(super) fn configz(snapshot: &Snapshot) -> Value {
         .iter()
         .flat_map(|r| r.origins.iter().map(origin));
     let sidecars = snapshot.sidecars.rules.iter().map(|r| origin(&r.origin));
+    let gateways = snapshot.gateways.rules.iter().map(|r| origin(&r.origin));
     let peers = snapshot.security.peers.iter().map(|p| origin(&p.origin));
     let guards = snapshot.security.guards.iter().map(|g| origin(&g.origin));
     let all = routes
         .chain(rules)
         .chain(sidecars)
+        .chain(gateways)
         .chain(peers)
         .chain(guards);
     document("Configs", "objects", all.collect())

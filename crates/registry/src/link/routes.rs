@@ -1,8 +1,8 @@
 //! The route index, with a memory: a VirtualService that sends to a subset which nobody defines
 //! stays at its last version that did not, so that a slip of the pen costs no traffic.
 
-use crate::link::delegate;
 use crate::link::lower::Lowering;
+use crate::link::{delegate, ingress};
 use crate::world::World;
 use meltemi_api::Resource;
 use meltemi_api::networking::virtual_service::{HttpRoute, VirtualService};
@@ -17,6 +17,7 @@ use std::sync::Arc;
 pub(crate) struct RouteHistory {
     good: BTreeMap<Arc<ObjectRef>, Arc<Resource<VirtualService>>>,
     tables: BTreeMap<Arc<ObjectRef>, Arc<RouteTable>>,
+    ingresses: Vec<Arc<RouteTable>>,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -55,7 +56,20 @@ impl RouteHistory {
         }
         self.tables
             .retain(|key, _| known.get(key).is_some_and(|o| !o.spec.hosts.is_empty()));
-        RouteIndex::new(self.tables.values().cloned().collect())
+        let ingresses = self.of_ingresses(world, mesh);
+        RouteIndex::new(self.tables.values().cloned().chain(ingresses).collect())
+    }
+
+    /// The tables of Ingresses; those that did not change are the same.
+    fn of_ingresses(&mut self, world: &World, mesh: &Mesh) -> Vec<Arc<RouteTable>> {
+        let made = ingress::tables(world, mesh).into_iter();
+        self.ingresses = made
+            .map(|table| {
+                let same = self.ingresses.iter().find(|old| ***old == table);
+                same.cloned().unwrap_or_else(|| Arc::new(table))
+            })
+            .collect();
+        self.ingresses.clone()
     }
 
     /// The newest version, unless it lacks subsets that the last good one does not lack.

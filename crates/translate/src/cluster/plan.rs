@@ -3,16 +3,17 @@
 
 use super::discovery::{Discovery, discovery};
 use super::policy::Policy;
-use super::{ClientTraits, ClusterInput, Outbound, Role};
+use super::{ClientTraits, ClusterInput, Outbound, Role, mesh_tls};
 use crate::by_id::ById;
 use crate::endpoint;
+use crate::gateway;
 use crate::name;
 use crate::plan::Planned;
 use crate::view::View;
 use meltemi_api::mesh_config::MeshConfig;
 use meltemi_model::policy::SubsetRule;
 use meltemi_model::{Imported, Resolution, Service, ServicePort, TrafficRule, patch};
-use meltemi_types::{Code, Diagnostic, FieldPath, Origin, ProxyKind};
+use meltemi_types::{Code, Diagnostic, FieldPath, Origin, Port, ProxyKind};
 use std::sync::Arc;
 
 /// One outbound cluster to be: a port of a service or of one of its subsets.
@@ -32,6 +33,12 @@ impl Spot<'_> {
     pub(crate) fn name(&self) -> Arc<str> {
         let subset = self.subset.map_or("", |(_, rule)| &rule.subset.name);
         name::outbound_cluster(self.port.number, subset, &self.service.key.host)
+    }
+
+    /// The name of the cluster for connections that stay encrypted: the server name they carry.
+    pub(crate) fn server_name(&self) -> Arc<str> {
+        let subset = self.subset.map_or("", |(_, rule)| &rule.subset.name);
+        name::sni(self.port.number, subset, &self.service.key.host).into()
     }
 
     /// The objects it is made from; a rule explains more than the service it is about.
@@ -76,6 +83,17 @@ pub(crate) fn spots<'a>(
         })
 }
 
+/// The ports of a service that have a cluster, each with the subset, or without one.
+pub(crate) fn names(view: &View<'_>, import: &Imported) -> Vec<(Port, String)> {
+    let rule = view.rule(&import.service);
+    let spots = spots(view.key.kind, import, rule, &view.mesh().config);
+    let name = |spot: Spot<'_>| {
+        let subset = spot.subset.map(|(_, rule)| rule.subset.name.clone());
+        (spot.port.number, subset.unwrap_or_default())
+    };
+    spots.map(name).collect()
+}
+
 /// Lists the outbound clusters of a class.
 #[must_use]
 pub fn plan(view: &View<'_>) -> Planned<ClusterInput> {
@@ -85,9 +103,11 @@ pub fn plan(view: &View<'_>) -> Planned<ClusterInput> {
         client: ClientTraits {
             kind: view.key.kind,
             families: view.key.families,
+            certificates: view.key.certificates,
         },
         patches: patch::none(),
     };
+    let passing = gateway::passing(view);
     for import in &view.imports {
         let service = &import.service;
         if service.resolution == Resolution::DynamicDns {
@@ -103,6 +123,14 @@ pub fn plan(view: &View<'_>) -> Planned<ClusterInput> {
             let Some(role) = outbound(view, service, &spot) else {
                 continue;
             };
+            if gateway::is_reachable(service, &passing) {
+                let role = Outbound {
+                    mesh: None,
+                    ..role.clone()
+                };
+                let input = whole.input(spot.server_name(), Role::Passing(role));
+                planned.push(input.name.clone(), input, spot.origins());
+            }
             let input = whole.input(spot.name(), Role::Outbound(role));
             planned.push(input.name.clone(), input, spot.origins());
         }
@@ -153,5 +181,6 @@ fn outbound(view: &View<'_>, service: &Arc<Service>, spot: &Spot<'_>) -> Option<
         rule: spot.rule.map(ById::from),
         subset: spot.subset.map(|(index, _)| index),
         inline,
+        mesh: mesh_tls::of(view, spot),
     })
 }

@@ -1,12 +1,13 @@
 //! Which load assignments a class needs: one per outbound cluster that is told its endpoints.
 
 use super::locality::{self, PERSISTENT_SESSION, Preference};
-use super::{EndpointInput, Filter, Names, SubsetInput};
+use super::{EndpointInput, Filter, Mtls, Names, SubsetInput};
 use crate::by_id::ById;
-use crate::cluster::{Discovery, Spot, spots};
+use crate::cluster::{Discovery, Spot, Whom, mesh_tls, spots};
+use crate::gateway;
 use crate::plan::Planned;
 use crate::view::View;
-use meltemi_model::{Imported, Mesh, Service};
+use meltemi_model::{Imported, Mesh, NamespacePeers, Service};
 use meltemi_types::HostPattern;
 use std::sync::Arc;
 
@@ -14,8 +15,9 @@ use std::sync::Arc;
 #[must_use]
 pub fn plan(view: &View<'_>) -> Planned<EndpointInput> {
     let mut planned = Planned::default();
+    let passing = gateway::passing(view);
     for import in &view.imports {
-        add(view, import, &mut planned);
+        add(view, import, &passing, &mut planned);
     }
     planned
 }
@@ -24,15 +26,28 @@ pub fn plan(view: &View<'_>) -> Planned<EndpointInput> {
 #[must_use]
 pub fn plan_service(view: &View<'_>, service: &Imported) -> Planned<EndpointInput> {
     let mut planned = Planned::default();
-    add(view, service, &mut planned);
+    add(view, service, &gateway::passing(view), &mut planned);
     planned
 }
 
-fn add(view: &View<'_>, import: &Imported, planned: &mut Planned<EndpointInput>) {
+fn add(
+    view: &View<'_>,
+    import: &Imported,
+    passing: &[HostPattern],
+    planned: &mut Planned<EndpointInput>,
+) {
     let rule = view.rule(&import.service);
     for spot in spots(view.key.kind, import, rule, &view.mesh().config) {
         if spot.discovery == Discovery::Endpoints {
             let input = input(view, &spot);
+            if gateway::is_reachable(&import.service, passing) {
+                let input = EndpointInput {
+                    name: spot.server_name(),
+                    mtls: Mtls::Off,
+                    ..input.clone()
+                };
+                planned.push(input.name.clone(), input, spot.origins());
+            }
             planned.push(input.name.clone(), input, spot.origins());
         }
     }
@@ -54,8 +69,20 @@ pub(crate) fn input(view: &View<'_>, spot: &Spot<'_>) -> EndpointInput {
         }),
         filter: filter(view, spot),
         preference: preference.map(Arc::new),
-        // No proxy has a certificate yet.
-        mtls: false,
+        mtls: mtls(view, spot),
+    }
+}
+
+fn mtls(view: &View<'_>, spot: &Spot<'_>) -> Mtls {
+    match mesh_tls::of(view, spot).map(|mesh| mesh.whom) {
+        None => Mtls::Off,
+        Some(Whom::All) => Mtls::All,
+        Some(Whom::Able) => {
+            let peers = view.peers(spot.service);
+            // Most forbid nothing, and their changes then change nothing here.
+            let peers = Some(peers).filter(NamespacePeers::may_disable);
+            Mtls::Able(peers.unwrap_or_default())
+        }
     }
 }
 

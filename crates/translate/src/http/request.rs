@@ -30,8 +30,10 @@ pub(super) fn settings(input: &HttpInput<'_>, out: &mut hcm::HttpConnectionManag
     let port = headers.and_then(|h| h.x_forwarded_port.as_ref()?.enabled);
     out.append_x_forwarded_port = port == Some(true);
     server(input, out);
-    if input.spec.side == Side::Inbound {
-        client_certificate(headers, out);
+    match input.spec.side {
+        Side::Outbound => {}
+        Side::Inbound => client_certificate(headers, out),
+        Side::Gateway => edge(input, out),
     }
 }
 
@@ -68,26 +70,34 @@ fn server(input: &HttpInput<'_>, out: &mut hcm::HttpConnectionManager) {
     let custom = server.and_then(|s| s.value.as_deref());
     match (input.spec.side, custom.filter(|v| !v.is_empty())) {
         (_, Some(value)) => out.server_name = value.into(),
-        (Side::Inbound, None) => out.server_name = "istio-envoy".into(),
+        (Side::Inbound | Side::Gateway, None) => out.server_name = "istio-envoy".into(),
         (Side::Outbound, None) => {}
     }
 }
 
+/// What a gateway tells of its clients, and how many proxies in front of it are believed.
+fn edge(input: &HttpInput<'_>, out: &mut hcm::HttpConnectionManager) {
+    let headers = headers(input);
+    client_certificate(headers, out);
+    let config = input.traits.mesh.config.default_config.as_ref();
+    let topology = config.and_then(|c| c.gateway_topology.as_ref());
+    out.xff_num_trusted_hops = topology
+        .and_then(|t| t.num_trusted_proxies)
+        .unwrap_or_default();
+    let wanted = topology.and_then(|t| t.forward_client_cert_details);
+    let wanted = wanted.filter(|d| *d != ForwardClientCertDetails::Undefined);
+    let wanted = wanted.or(headers.and_then(|h| h.forwarded_client_cert));
+    let wanted = wanted.unwrap_or(ForwardClientCertDetails::SanitizeSet);
+    out.forward_client_cert_details = forwarded(wanted).into();
+    let shown = headers.and_then(|h| h.set_current_client_cert_details.as_ref());
+    if let (None, Some(details)) = (shown, &mut out.set_current_client_cert_details) {
+        details.cert = true;
+    }
+}
+
 fn client_certificate(headers: Option<&ProxyHeaders>, out: &mut hcm::HttpConnectionManager) {
-    use manager::ForwardClientCertDetails as Forward;
-    let details = match headers
-        .and_then(|h| h.forwarded_client_cert)
-        .unwrap_or_default()
-    {
-        ForwardClientCertDetails::Undefined | ForwardClientCertDetails::AppendForward => {
-            Forward::AppendForward
-        }
-        ForwardClientCertDetails::Sanitize => Forward::Sanitize,
-        ForwardClientCertDetails::ForwardOnly => Forward::ForwardOnly,
-        ForwardClientCertDetails::SanitizeSet => Forward::SanitizeSet,
-        ForwardClientCertDetails::AlwaysForwardOnly => Forward::AlwaysForwardOnly,
-    };
-    out.forward_client_cert_details = details.into();
+    let details = headers.and_then(|h| h.forwarded_client_cert);
+    out.forward_client_cert_details = forwarded(details.unwrap_or_default()).into();
     let shown = headers
         .and_then(|h| h.set_current_client_cert_details.clone())
         .unwrap_or_default();
@@ -106,6 +116,19 @@ fn client_certificate(headers: Option<&ProxyHeaders>, out: &mut hcm::HttpConnect
         uri: uri.unwrap_or(true),
         ..manager::SetCurrentClientCertDetails::default()
     });
+}
+
+fn forwarded(details: ForwardClientCertDetails) -> manager::ForwardClientCertDetails {
+    use manager::ForwardClientCertDetails as Forward;
+    match details {
+        ForwardClientCertDetails::Undefined | ForwardClientCertDetails::AppendForward => {
+            Forward::AppendForward
+        }
+        ForwardClientCertDetails::Sanitize => Forward::Sanitize,
+        ForwardClientCertDetails::ForwardOnly => Forward::ForwardOnly,
+        ForwardClientCertDetails::SanitizeSet => Forward::SanitizeSet,
+        ForwardClientCertDetails::AlwaysForwardOnly => Forward::AlwaysForwardOnly,
+    }
 }
 
 /// The formatter that keeps the case of HTTP/1.1 header names, where it is wanted.

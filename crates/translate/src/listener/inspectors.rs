@@ -12,6 +12,7 @@ use meltemi_proto::envoy::config::listener::v3 as envoy;
 use meltemi_proto::envoy::extensions::filters::listener::http_inspector::v3::HttpInspector;
 use meltemi_proto::envoy::extensions::filters::listener::original_dst::v3::OriginalDst;
 use meltemi_proto::envoy::extensions::filters::listener::original_src::v3::OriginalSrc;
+use meltemi_proto::envoy::extensions::filters::listener::proxy_protocol::v3::ProxyProtocol;
 use meltemi_proto::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 use meltemi_proto::envoy::r#type::v3::Int32Range;
 use meltemi_proto::google::protobuf as wkt;
@@ -25,6 +26,11 @@ const MARK: u32 = 1337;
 pub(super) fn filters(input: &ListenerInput) -> Vec<envoy::ListenerFilter> {
     match input.role {
         Role::VirtualOutbound => Vec::new(),
+        Role::Gateway => {
+            let proxied = proxy_protocol(input);
+            let tls = wants(input, needs_tls).then(|| tls(None));
+            proxied.into_iter().chain(tls).collect()
+        }
         Role::Service | Role::Ingress => {
             let tls = wants(input, needs_tls).then(|| tls(None));
             let http = wants(input, needs_http).then(|| http(None));
@@ -49,6 +55,15 @@ pub(super) fn filters(input: &ListenerInput) -> Vec<envoy::ListenerFilter> {
             first.chain(tls).chain(http).collect()
         }
     }
+}
+
+/// Reads the PROXY protocol, where the proxy in front speaks it.
+fn proxy_protocol(input: &ListenerInput) -> Option<envoy::ListenerFilter> {
+    let config = input.traits.mesh.config.default_config.as_ref()?;
+    let topology = config.gateway_topology.as_ref()?;
+    topology.proxy_protocol.as_ref()?;
+    let config = ProxyProtocol::default();
+    Some(one("envoy.filters.listener.proxy_protocol", &config, None))
 }
 
 /// How long the inspectors wait: as mesh configuration says, where one waits for HTTP; zero, "for

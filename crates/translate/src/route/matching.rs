@@ -105,6 +105,24 @@ pub(super) fn route_match(request: &HttpMatchRequest) -> Option<envoy::RouteMatc
     Some(matched)
 }
 
+/// Makes a prefix take whole elements of the path only.
+pub(super) fn by_elements(matched: &mut envoy::RouteMatch) {
+    let prefix = match &matched.path_specifier {
+        Some(PathSpecifier::Prefix(prefix)) => prefix.trim_end_matches('/'),
+        Some(
+            PathSpecifier::Path(_)
+            | PathSpecifier::SafeRegex(_)
+            | PathSpecifier::PathSeparatedPrefix(_)
+            | PathSpecifier::ConnectMatcher(_)
+            | PathSpecifier::PathMatchPolicy(_),
+        )
+        | None => return,
+    };
+    if !prefix.is_empty() {
+        matched.path_specifier = Some(PathSpecifier::PathSeparatedPrefix(prefix.into()));
+    }
+}
+
 fn path(uri: Option<&StringMatch>) -> PathSpecifier {
     let Some(StringMatch {
         exact,

@@ -10,18 +10,16 @@ use super::{Client, HostInput, Naming, RouteInput, Settings};
 use crate::name;
 use crate::plan::Planned;
 use crate::view::View;
+use meltemi_api::mesh_config::MeshConfig;
 use meltemi_api::networking::sidecar::{CaptureMode, IstioEgressListener, SidecarPort};
 use meltemi_model::{Egress, Interception, Resolution, Service, ServicePort};
-use meltemi_types::{Origin, Port, Protocol, ProxyKind};
+use meltemi_types::{Origin, Port, Protocol};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 const UNIX: &str = "unix://";
 
 pub(super) fn plan(view: &View<'_>) -> Planned<RouteInput> {
-    if view.key.kind != ProxyKind::Sidecar {
-        return Planned::default();
-    }
     let mut planner = Planner::new(view);
     let egress = &view.scope.egress;
     let mut taken = BTreeSet::new();
@@ -63,6 +61,21 @@ fn protocol(port: &SidecarPort) -> Protocol {
     written.or_else(named).unwrap_or(Protocol::Auto)
 }
 
+impl Settings {
+    /// As mesh configuration says.
+    pub(super) fn of(mesh: &MeshConfig) -> Self {
+        let headers = mesh.default_config.as_ref();
+        let headers = headers.and_then(|c| c.proxy_headers.as_ref());
+        let attempts = headers.and_then(|h| h.attempt_count.as_ref());
+        let forwarded = headers.and_then(|h| h.x_forwarded_host.as_ref());
+        Self {
+            retries: mesh.default_http_retry_policy.clone(),
+            attempt_count: attempts.and_then(|a| a.disabled) != Some(true),
+            forwarded_host: forwarded.and_then(|f| f.enabled) == Some(true),
+        }
+    }
+}
+
 struct Planner<'a, 'v> {
     view: &'v View<'a>,
     settings: Arc<Settings>,
@@ -74,22 +87,11 @@ struct Planner<'a, 'v> {
 
 impl<'a, 'v> Planner<'a, 'v> {
     fn new(view: &'v View<'a>) -> Self {
-        let mesh = &view.mesh().config;
-        let headers = mesh
-            .default_config
-            .as_ref()
-            .and_then(|c| c.proxy_headers.as_ref());
-        let attempts = headers.and_then(|h| h.attempt_count.as_ref());
-        let forwarded = headers.and_then(|h| h.x_forwarded_host.as_ref());
         let mut planned = Planned::default();
         let (rest, rest_origin) = Rest::of(view, &mut planned.diagnostics);
         Self {
             view,
-            settings: Arc::new(Settings {
-                retries: mesh.default_http_retry_policy.clone(),
-                attempt_count: attempts.and_then(|a| a.disabled) != Some(true),
-                forwarded_host: forwarded.and_then(|f| f.enabled) == Some(true),
-            }),
+            settings: Arc::new(Settings::of(&view.mesh().config)),
             client: Arc::new(Client {
                 domain: view.key.domain.clone(),
                 cluster: view.key.cluster.clone(),
@@ -179,6 +181,7 @@ impl<'a, 'v> Planner<'a, 'v> {
             naming,
             settings: self.settings.clone(),
             hosts: plan.hosts,
+            edge: Vec::new(),
             rest: self.rest.clone(),
             patches: meltemi_model::patch::none(),
         };
@@ -207,6 +210,7 @@ impl<'a, 'v> Planner<'a, 'v> {
             naming: Naming::Everything,
             settings: self.settings.clone(),
             hosts: vec![only],
+            edge: Vec::new(),
             rest: Rest::Nothing,
             patches: meltemi_model::patch::none(),
         };

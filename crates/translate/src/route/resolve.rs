@@ -26,6 +26,8 @@ type Written = (HostPattern, Option<Arc<str>>, Option<Port>);
 pub(super) struct Destinations<'a, 'v> {
     view: &'v View<'a>,
     port: Port,
+    /// Where the tables are in force.
+    at: Attachment,
     known: BTreeMap<Written, Target>,
     /// Findings.
     pub(super) found: Vec<Diagnostic>,
@@ -91,7 +93,7 @@ fn applies(to: &Destinations<'_, '_>, condition: &HttpMatch) -> bool {
         return false;
     }
     if !condition.attach.is_empty() {
-        return condition.attach.contains(&Attachment::Mesh);
+        return condition.attach.contains(&to.at);
     }
     let key = to.view.key;
     let mut labels = request.source_labels.iter();
@@ -105,9 +107,15 @@ fn applies(to: &Destinations<'_, '_>, condition: &HttpMatch) -> bool {
 
 impl<'a, 'v> Destinations<'a, 'v> {
     pub(super) fn new(view: &'v View<'a>, port: Port) -> Self {
+        Self::at(view, port, Attachment::Mesh)
+    }
+
+    /// For tables that are attached to `at`.
+    pub(super) fn at(view: &'v View<'a>, port: Port, at: Attachment) -> Self {
         Self {
             view,
             port,
+            at,
             known: BTreeMap::new(),
             found: Vec::new(),
         }

@@ -86,7 +86,10 @@ fn of_rule(
     conditions
         .filter_map(|condition| {
             let request = &condition.request;
-            let matched = matching::route_match(request)?;
+            let mut matched = matching::route_match(request)?;
+            if plan.table.matches_elements() {
+                matching::by_elements(&mut matched);
+            }
             Some(finish(envoy::Route {
                 name: match request.name.as_deref().filter(|n| !n.is_empty()) {
                     Some(own) => format!("{name}.{own}"),

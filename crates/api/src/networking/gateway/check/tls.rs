@@ -8,31 +8,6 @@ use crate::networking::server_tls::{
 use meltemi_types::FieldPath;
 use std::collections::BTreeSet;
 
-/// The cipher suites that Envoy knows; it refuses a listener with any other.
-const CIPHERS: &[&str] = &[
-    "ECDHE-ECDSA-AES128-GCM-SHA256",
-    "ECDHE-RSA-AES128-GCM-SHA256",
-    "ECDHE-ECDSA-AES256-GCM-SHA384",
-    "ECDHE-RSA-AES256-GCM-SHA384",
-    "ECDHE-ECDSA-CHACHA20-POLY1305",
-    "ECDHE-RSA-CHACHA20-POLY1305",
-    "ECDHE-ECDSA-AES128-SHA",
-    "ECDHE-RSA-AES128-SHA",
-    "ECDHE-ECDSA-AES256-SHA",
-    "ECDHE-RSA-AES256-SHA",
-    "AES128-GCM-SHA256",
-    "AES256-GCM-SHA384",
-    "AES128-SHA",
-    "AES256-SHA",
-    "DES-CBC3-SHA",
-];
-
-/// True for a cipher suite that Envoy knows.
-#[must_use]
-pub(crate) fn is_cipher(name: &str) -> bool {
-    CIPHERS.contains(&name)
-}
-
 /// Reports what is wrong with the settings at `at`.
 pub(super) fn check(tls: &ServerTlsSettings, at: &FieldPath, out: &mut Findings) {
     ciphers(tls, at, out);
@@ -60,7 +35,7 @@ fn ciphers(tls: &ServerTlsSettings, at: &FieldPath, out: &mut Findings) {
     let mut seen = BTreeSet::new();
     for (index, name) in tls.cipher_suites.iter().enumerate() {
         let at = at.field("cipherSuites").index(index);
-        if !is_cipher(name) {
+        if !ServerTlsSettings::is_cipher(name) {
             let message = format!("{name:?} is no cipher suite that Envoy knows");
             out.ignored(&at, message, "use OpenSSL's names, or remove it");
         } else if !seen.insert(name) {
