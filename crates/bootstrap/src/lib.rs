@@ -22,6 +22,9 @@ use serde_json::{Map, Value};
 /// The name of the cluster that Envoy reaches the control plane through.
 pub const XDS_CLUSTER: &str = "xds-grpc";
 
+/// The name of the cluster that Envoy reaches the secret discovery service beside it through.
+pub const SDS_CLUSTER: &str = "sds-grpc";
+
 /// Everything an Envoy that speaks to a control plane must know before it starts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bootstrap {

@@ -4,8 +4,9 @@
 //! Envoy refuses `ads` in a static configuration, so what is asked for by name is put in place:
 //! route configurations into the HTTP connection managers, load assignments into the clusters. The
 //! surprise: a name that nothing answers becomes an empty answer, as the control plane gives it.
+//! Secrets stay names, to be asked of the agent beside the proxy, whose cluster is added.
 
-use crate::{AdminAddress, NodeFacts, StatsScope, common};
+use crate::{AdminAddress, NodeFacts, SDS_CLUSTER, StatsScope, common};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -40,8 +41,56 @@ impl Resources {
         for listener in &mut listeners {
             inline_routes(listener, &routes);
         }
+        let all = clusters.iter_mut().chain(&mut listeners);
+        if all.fold(false, |found, resource| ask_agent(resource) || found) {
+            clusters.push(agent());
+        }
         static_form(node, admin, listeners, clusters)
     }
+}
+
+/// Where Istio's agent answers, relative to Envoy's working directory.
+const AGENT: &str = "./var/run/secrets/workload-spiffe-uds/socket";
+
+/// Secrets of the control plane are asked of the agent; true when any secret is asked of it.
+fn ask_agent(value: &mut Value) -> bool {
+    match value {
+        Value::Array(items) => items
+            .iter_mut()
+            .fold(false, |found, i| ask_agent(i) || found),
+        Value::Object(fields) => {
+            let own = fields.get_mut("sds_config").is_some_and(|config| {
+                if config.get("ads").is_some() {
+                    let service = json!({"envoy_grpc": {"cluster_name": SDS_CLUSTER}});
+                    let api = json!({"api_type": "GRPC", "transport_api_version": "V3",
+                        "grpc_services": [service]});
+                    *config = json!({"api_config_source": api, "resource_api_version": "V3"});
+                }
+                true
+            });
+            let inner = fields.values_mut();
+            inner.fold(own, |found, v| ask_agent(v) || found)
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+fn agent() -> Value {
+    let endpoint = json!({"endpoint": {"address": {"pipe": {"path": AGENT}}}});
+    let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    json!({
+        "name": SDS_CLUSTER,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "typed_extension_protocol_options": {options: {
+            "@type": format!("type.googleapis.com/{options}"),
+            "explicit_http_config": {"http2_protocol_options": {}},
+        }},
+        "load_assignment": {
+            "cluster_name": SDS_CLUSTER,
+            "endpoints": [{"lb_endpoints": [endpoint]}],
+        },
+    })
 }
 
 /// A bootstrap of listeners and clusters that ask for nothing: the caller has put routes,
@@ -151,6 +200,22 @@ mod tests {
         assert_eq!(clusters[2]["load_assignment"], json!({"cluster_name": "c"}));
         assert_eq!(clusters[2]["type"], "STATIC");
         assert!(!whole.to_string().contains("ads"), "{whole}");
+    }
+
+    #[test]
+    fn secrets_are_asked_of_the_agent() {
+        let secret = json!({"name": "kubernetes://c", "sds_config": {"ads": {}}});
+        let whole = form(Resources {
+            listeners: vec![json!({"name": "l", "tls": [secret]})],
+            clusters: vec![json!({"name": "p"})],
+            ..Resources::default()
+        });
+        let statics = &whole["static_resources"];
+        assert_eq!(statics["clusters"][1]["name"], SDS_CLUSTER);
+        let config = &statics["listeners"][0]["tls"][0]["sds_config"]["api_config_source"];
+        let service = &config["grpc_services"][0]["envoy_grpc"];
+        assert_eq!(service["cluster_name"], SDS_CLUSTER);
+        assert!(!whole.to_string().contains("ads\""), "{whole}");
     }
 
     #[test]

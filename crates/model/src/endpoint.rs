@@ -4,7 +4,7 @@ use crate::service::ServiceKey;
 use meltemi_types::{
     ClusterId, Labels, Locality, Namespace, NetworkId, Port, PortName, ServiceAccount,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -97,6 +97,19 @@ pub struct Endpoint {
 pub struct ServiceEndpoints {
     /// Sorted by address within a port.
     pub ports: BTreeMap<PortName, Arc<[Endpoint]>>,
+}
+
+impl ServiceEndpoints {
+    /// The service accounts behind any port, with their namespaces.
+    #[must_use]
+    pub fn accounts(&self) -> BTreeSet<(&Namespace, &ServiceAccount)> {
+        let all = self.ports.values().flat_map(|list| list.iter());
+        all.filter_map(|endpoint| {
+            let workload = &endpoint.workload;
+            Some((workload.namespace.as_ref()?, workload.account.as_ref()?))
+        })
+        .collect()
+    }
 }
 
 /// All endpoints.

@@ -32,7 +32,7 @@ pub use policy::{PolicyIndex, TrafficRule};
 pub use proxy::{Capabilities, Interception, Proxy};
 pub use route::{Attachment, Backend, BackendTarget, RouteIndex, RouteTable};
 pub use scope::{Egress, Imported, Ports, Scope, SidecarIndex, SidecarRule};
-pub use security::{SecurityIndex, WorkloadSecurity};
+pub use security::{Certificates, NamespacePeers, SecurityIndex, WorkloadSecurity};
 pub use service::{Resolution, Service, ServiceIndex, ServiceKey, ServicePort, TargetPort};
 pub use target::ServiceTarget;
 pub use visibility::ExportTo;

@@ -3,6 +3,7 @@
 //! Quirks of the metadata: booleans are often strings, lists are joined by commas, and
 //! `POD_PORTS` is a JSON document inside a string.
 
+use crate::security::Certificates;
 use meltemi_types::{
     ClusterId, IpFamilies, Labels, Locality, Namespace, NetworkId, NodeId, Port, PortName,
     ProxyKind,
@@ -75,6 +76,9 @@ pub struct Proxy {
     pub idle_timeout: Option<Arc<str>>,
     /// HTTP/1.0 is accepted (`HTTP10`).
     pub http10: bool,
+    /// Where its certificate comes from (`MELTEMI_CERTIFICATES`); `None` when it does not say, and
+    /// its labels decide.
+    pub certificates: Option<Certificates>,
     /// What its binary can do.
     pub capabilities: Capabilities,
 }
@@ -122,6 +126,12 @@ impl Proxy {
             http_proxy_port: text("HTTP_PROXY_PORT").and_then(|p| p.parse().ok()),
             idle_timeout: text("IDLE_TIMEOUT").map(Into::into),
             http10: matches!(text("HTTP10"), Some("1" | "true")),
+            certificates: match text("MELTEMI_CERTIFICATES") {
+                Some("NONE") => Some(Certificates::None),
+                Some("BOOTSTRAP") => Some(Certificates::Bootstrap),
+                Some("SDS") => Some(Certificates::Sds),
+                _ => None,
+            },
             capabilities: Capabilities {
                 istio_filters: facts.extensions.iter().any(|e| e == "istio.stats"),
             },

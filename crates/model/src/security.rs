@@ -1,5 +1,8 @@
 //! Authentication and authorization policies, as far as they are understood: who may speak
 //! plaintext, and which inbound traffic must be denied because a policy cannot be translated yet.
+//!
+//! Follows <https://istio.io/latest/docs/reference/config/security/peer_authentication/>. The
+//! surprise: a policy of the root namespace with a selector decides nothing.
 
 use crate::order::Age;
 use meltemi_types::{Labels, Namespace, Origin, Port, Selector};
@@ -16,6 +19,26 @@ pub enum MtlsMode {
     Strict,
     /// Plaintext only.
     Disable,
+}
+
+/// Where a proxy's own certificate comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Certificates {
+    /// It has none: it speaks plaintext alone.
+    #[default]
+    None,
+    /// From secrets of its bootstrap, found by name.
+    Bootstrap,
+    /// From the secret discovery service beside it.
+    Sds,
+}
+
+impl Certificates {
+    /// True when there is one.
+    #[must_use]
+    pub fn exist(self) -> bool {
+        self != Self::None
+    }
 }
 
 /// A PeerAuthentication. `None` modes inherit.
@@ -76,7 +99,67 @@ impl WorkloadSecurity {
     }
 }
 
+/// The PeerAuthentications that decide about the workloads of one namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct NamespacePeers {
+    /// The mode of mesh and namespace level. Clients know no more than this of a service.
+    pub mode: MtlsMode,
+    /// Policies for some of its workloads, oldest first.
+    pub narrow: Vec<Arc<PeerPolicy>>,
+}
+
+impl NamespacePeers {
+    /// The mode of one port of a workload with these labels.
+    #[must_use]
+    pub fn mode_of(&self, labels: &Labels, port: Option<Port>) -> MtlsMode {
+        let selects = |p: &&Arc<PeerPolicy>| p.selector.as_ref().is_some_and(|s| s.matches(labels));
+        let Some(policy) = self.narrow.iter().find(selects) else {
+            return self.mode;
+        };
+        let own = port.and_then(|port| policy.ports.get(&port).copied());
+        own.flatten().or(policy.mode).unwrap_or(self.mode)
+    }
+
+    /// True when some workload may refuse mTLS.
+    #[must_use]
+    pub fn may_disable(&self) -> bool {
+        let modes = self.narrow.iter().flat_map(|p| {
+            let ports = p.ports.values().copied();
+            ports.chain([p.mode]).flatten()
+        });
+        modes.chain([self.mode]).any(|m| m == MtlsMode::Disable)
+    }
+}
+
 impl SecurityIndex {
+    /// What decides about the workloads of `namespace`.
+    #[must_use]
+    pub fn of_namespace(&self, root: &Namespace, namespace: &Namespace) -> NamespacePeers {
+        let wide = [Some(root), Some(namespace).filter(|n| *n != root)];
+        let modes = wide.into_iter().flatten().filter_map(|n| self.wide(n));
+        NamespacePeers {
+            mode: modes.filter_map(|p| p.mode).last().unwrap_or_default(),
+            narrow: self.narrow(root, namespace).cloned().collect(),
+        }
+    }
+
+    /// The policy for all of a namespace; that of the root namespace is for the mesh.
+    fn wide(&self, namespace: &Namespace) -> Option<&Arc<PeerPolicy>> {
+        let mut peers = self.peers.iter();
+        peers.find(|p| p.namespace == *namespace && p.selector.is_none())
+    }
+
+    /// The policies for some workloads of a namespace; those of the root namespace have no effect.
+    fn narrow<'a>(
+        &'a self,
+        root: &'a Namespace,
+        namespace: &'a Namespace,
+    ) -> impl Iterator<Item = &'a Arc<PeerPolicy>> {
+        let of = move |p: &&Arc<PeerPolicy>| p.namespace == *namespace && p.selector.is_some();
+        let peers = self.peers.iter().filter(move |_| namespace != root);
+        peers.filter(of)
+    }
+
     /// What holds for a workload of `namespace` with `labels`: mesh, then namespace, then workload
     /// level, the oldest policy of each; unset modes inherit.
     #[must_use]
@@ -87,16 +170,10 @@ impl SecurityIndex {
         labels: &Labels,
     ) -> WorkloadSecurity {
         let mut result = WorkloadSecurity::default();
-        let wide = |ns: &Namespace| {
-            self.peers
-                .iter()
-                .find(|p| p.namespace == *ns && p.selector.is_none())
-        };
-        let narrow = self.peers.iter().find(|p| {
-            p.namespace == *namespace && p.selector.as_ref().is_some_and(|s| s.matches(labels))
-        });
-        let own = (namespace != root).then(|| wide(namespace)).flatten();
-        for policy in [wide(root), own, narrow].into_iter().flatten() {
+        let mut narrow = self.narrow(root, namespace);
+        let narrow = narrow.find(|p| p.selector.as_ref().is_some_and(|s| s.matches(labels)));
+        let own = (namespace != root).then(|| self.wide(namespace)).flatten();
+        for policy in [self.wide(root), own, narrow].into_iter().flatten() {
             if let Some(mode) = policy.mode {
                 result.mode = mode;
             }
@@ -180,6 +257,34 @@ mod tests {
             MtlsMode::Disable
         );
         assert_eq!(of(&index, "shop", "api").mode, MtlsMode::Permissive);
+    }
+
+    #[test]
+    fn clients_know_the_namespace_and_endpoints_their_own_mode() {
+        let mut narrow = PeerPolicy::clone(&peer("shop", Some("web"), Some(MtlsMode::Disable)));
+        narrow.ports = BTreeMap::from([(Port::new(80).unwrap(), Some(MtlsMode::Strict))]);
+        let index = SecurityIndex {
+            peers: vec![
+                peer("istio-system", None, Some(MtlsMode::Strict)),
+                peer("istio-system", Some("web"), Some(MtlsMode::Disable)),
+                peer("shop", None, None),
+                Arc::new(narrow),
+            ],
+            guards: Vec::new(),
+        };
+        let root = Namespace::istio_system();
+        let shop = index.of_namespace(&root, &"shop".parse().unwrap());
+        assert_eq!(shop.mode, MtlsMode::Strict);
+        assert!(shop.may_disable());
+        let labels = |app| [("app", app)].into_iter().collect::<Labels>();
+        let mode = |app, port| shop.mode_of(&labels(app), Port::new(port));
+        assert_eq!(mode("web", 80), MtlsMode::Strict);
+        assert_eq!(mode("web", 81), MtlsMode::Disable);
+        assert_eq!(mode("api", 81), MtlsMode::Strict);
+        // A selector in the root namespace selects nobody.
+        let system = index.of_namespace(&root, &root);
+        assert!(!system.may_disable() && system.mode == MtlsMode::Strict);
+        assert_eq!(of(&index, "istio-system", "web").mode, MtlsMode::Strict);
     }
 
     #[test]

@@ -6,10 +6,14 @@
 use crate::Snapshot;
 use crate::endpoint::EndpointAddress;
 use crate::proxy::Proxy;
+use crate::security::Certificates;
 use crate::service::{Service, ServicePort, TargetPort};
 use crate::workload::{Workload, WorkloadKey};
 use meltemi_types::{Labels, Port};
 use std::sync::Arc;
+
+/// The label that the injector gives to workloads whose proxy has a certificate, value `istio`.
+const TLS_MODE: &str = "security.istio.io/tlsMode";
 
 /// A service port that the proxy's workload answers for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -49,6 +53,18 @@ impl Snapshot {
             Some(workload) => workload.labels.clone(),
             None => proxy.labels.clone(),
         }
+    }
+
+    /// Where a proxy's certificate comes from: as it says, else from the secret discovery service
+    /// when its workload carries the label by which clients know that it speaks mesh mTLS.
+    #[must_use]
+    pub fn certificates_of(&self, proxy: &Proxy) -> Certificates {
+        proxy
+            .certificates
+            .unwrap_or_else(|| match self.labels_of(proxy).value(TLS_MODE) {
+                Some("istio") => Certificates::Sds,
+                Some(_) | None => Certificates::None,
+            })
     }
 
     /// The service ports a proxy answers for, oldest service first.

@@ -3,13 +3,14 @@
 //! Outbound: one cluster per service port, and one more per subset of the DestinationRule in
 //! force, as on <https://istio.io/latest/docs/reference/config/networking/destination-rule/>.
 //! Inbound: one per port that the workload serves. The surprise: TLS that was asked for and cannot
-//! be made yet yields a cluster without endpoints, never plaintext.
+//! be made yields a cluster without endpoints, never plaintext.
 
 mod connection_pool;
 mod discovery;
 mod http_options;
 mod inbound;
 mod load_balancer;
+pub(crate) mod mesh_tls;
 mod metadata;
 mod outbound;
 mod outlier;
@@ -26,7 +27,8 @@ use crate::by_id::ById;
 use crate::endpoint::EndpointInput;
 use crate::plan::Built;
 use meltemi_api::networking::destination_rule::TrafficPolicy;
-use meltemi_model::{Mesh, Patch, Service, SidecarRule, TrafficRule};
+use meltemi_model::policy::SubsetRule;
+use meltemi_model::{Certificates, Mesh, Patch, Service, SidecarRule, TrafficRule};
 use meltemi_proto::envoy::config::cluster::v3 as envoy;
 use meltemi_types::{IpFamilies, Port, Protocol, ProxyKind};
 use std::net::IpAddr;
@@ -34,6 +36,7 @@ use std::sync::Arc;
 
 pub(crate) use discovery::Discovery;
 pub use inbound::plan_inbound;
+pub use mesh_tls::{MeshTls, Whom};
 pub use plan::plan;
 pub(crate) use plan::{Spot, spots};
 
@@ -60,6 +63,8 @@ pub struct ClientTraits {
     pub kind: ProxyKind,
     /// Its IP families.
     pub families: IpFamilies,
+    /// Where its certificate comes from.
+    pub certificates: Certificates,
 }
 
 /// What a cluster is for.
@@ -90,6 +95,15 @@ pub struct Outbound {
     pub subset: Option<usize>,
     /// The endpoints, where Envoy resolves names and so gets them with the cluster.
     pub inline: Option<EndpointInput>,
+    /// Mesh mTLS; `None` where none is spoken.
+    pub mesh: Option<MeshTls>,
+}
+
+impl Outbound {
+    /// The subset.
+    fn subset_rule(&self) -> Option<&SubsetRule> {
+        self.rule.as_ref()?.subsets.get(self.subset?)
+    }
 }
 
 /// A port of the workload itself.

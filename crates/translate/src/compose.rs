@@ -11,7 +11,7 @@ use crate::{cluster, endpoint, listener, route};
 use make::{Memos, Steps, make};
 use meltemi_model::{Proxy, Resolution, Scope, ServiceKey, Snapshot};
 use meltemi_proto::resource::TypeSet;
-use meltemi_types::{Code, Diagnostic, Origin};
+use meltemi_types::{Code, Diagnostic, Namespace, Origin, ServiceAccount};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
@@ -364,6 +364,19 @@ fn sorted(found: impl IntoIterator<Item = Diagnostic>) -> Arc<[Diagnostic]> {
         .collect()
 }
 
+/// What clusters depend on of a service's endpoints: as whom they prove themselves, and whether all
+/// of them can.
+fn proven<'a>(
+    snapshot: &'a Snapshot,
+    key: &ServiceKey,
+) -> (BTreeSet<(&'a Namespace, &'a ServiceAccount)>, bool) {
+    let Some(endpoints) = snapshot.endpoints.service(key) else {
+        return (BTreeSet::new(), false);
+    };
+    let as_one = cluster::mesh_tls::speaks_as_one(endpoints);
+    (endpoints.accounts(), as_one)
+}
+
 /// What differs between two snapshots, by pointer; `endpoints` are known to differ.
 fn extent(old: &Snapshot, new: &Snapshot, endpoints: &BTreeSet<ServiceKey>) -> Extent {
     let same = Arc::ptr_eq(&old.mesh, &new.mesh)
@@ -377,7 +390,7 @@ fn extent(old: &Snapshot, new: &Snapshot, endpoints: &BTreeSet<ServiceKey>) -> E
     let only_eds = |key: &ServiceKey| {
         new.services.by_key(key).is_none_or(|service| {
             service.resolution == Resolution::Endpoints && service.selector.is_some()
-        })
+        }) && proven(old, key) == proven(new, key)
     };
     match (same, endpoints.is_empty()) {
         (true, true) => Extent::Nothing,

@@ -17,7 +17,8 @@ use crate::plan::Built;
 use crate::wire;
 use locality::Preference;
 use meltemi_api::networking::destination_rule::Subset;
-use meltemi_model::{Endpoint, EndpointAddress, Health, TlsMode};
+use meltemi_model::security::MtlsMode;
+use meltemi_model::{Endpoint, EndpointAddress, Health, NamespacePeers, TlsMode};
 use meltemi_proto::envoy::config::core::v3 as core;
 use meltemi_proto::envoy::config::endpoint::v3 as envoy;
 use meltemi_proto::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
@@ -42,8 +43,34 @@ pub struct EndpointInput {
     pub filter: Filter,
     /// Who comes first; `None` when place does not matter.
     pub preference: Option<Arc<Preference>>,
-    /// True when this service's clients speak mesh mTLS to endpoints that can.
-    pub mtls: bool,
+    /// To which endpoints mesh mTLS is spoken.
+    pub mtls: Mtls,
+}
+
+/// To which endpoints mesh mTLS is spoken.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Mtls {
+    /// To none.
+    Off,
+    /// To all.
+    All,
+    /// To those that can, unless a policy forbids it at their port.
+    Able(NamespacePeers),
+}
+
+impl Mtls {
+    /// True when it is spoken to an endpoint.
+    fn speaks(&self, endpoint: &Endpoint) -> bool {
+        match self {
+            Self::Off => false,
+            Self::All => true,
+            Self::Able(peers) => {
+                let labels = &endpoint.workload.labels;
+                let mode = || peers.mode_of(labels, endpoint.port);
+                endpoint.tls == TlsMode::Istio && mode() != MtlsMode::Disable
+            }
+        }
+    }
 }
 
 /// A subset, and where it was written.
@@ -104,7 +131,7 @@ pub fn build(input: &EndpointInput) -> Built<envoy::ClusterLoadAssignment> {
                 lb_endpoints: group
                     .endpoints
                     .iter()
-                    .map(|endpoint| member(endpoint, group.heaviest, input.mtls))
+                    .map(|endpoint| member(endpoint, group.heaviest, &input.mtls))
                     .collect(),
                 ..envoy::LocalityLbEndpoints::default()
             })
@@ -147,11 +174,10 @@ fn unmatched(input: &EndpointInput) -> Option<Diagnostic> {
     })
 }
 
-fn member(endpoint: &Endpoint, heaviest: u32, mtls: bool) -> envoy::LbEndpoint {
-    let mtls = mtls && endpoint.tls == TlsMode::Istio;
+fn member(endpoint: &Endpoint, heaviest: u32, mtls: &Mtls) -> envoy::LbEndpoint {
     envoy::LbEndpoint {
         health_status: status(endpoint.health).into(),
-        metadata: metadata::metadata(endpoint, mtls),
+        metadata: metadata::metadata(endpoint, mtls.speaks(endpoint)),
         load_balancing_weight: Some(wire::u32(endpoint.weight.clamp(1, heaviest))),
         host_identifier: Some(HostIdentifier::Endpoint(envoy::Endpoint {
             address: address(endpoint),

@@ -3,6 +3,7 @@
 //! Follows Istio's order. Each filter has a file below `http/` that decides whether it is there;
 //! an empty answer means "not for this listener".
 
+mod alpn;
 mod cors;
 mod fault;
 mod grpc;
@@ -91,7 +92,7 @@ const FILTERS: &[Slot] = &[
     ("ext_proc", vacant),
     ("grpc_web", grpc::web),
     ("grpc_stats", grpc::stats),
-    ("alpn", vacant),
+    ("alpn", alpn::filter),
     ("fault", fault::filter),
     ("cors", cors::filter),
     ("stats", vacant),

@@ -20,6 +20,7 @@ pub mod memo;
 pub mod name;
 pub mod plan;
 pub mod route;
+pub(crate) mod secret;
 #[cfg(test)]
 mod testing_listener;
 pub mod verify;

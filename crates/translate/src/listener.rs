@@ -18,6 +18,7 @@ mod inspectors;
 mod merge;
 mod outbound;
 mod ports;
+mod server_tls;
 mod tcp;
 pub(crate) mod tcp_proxy;
 mod tls_chain;
@@ -31,7 +32,7 @@ use crate::wire;
 use bind::{Bind, Capture};
 use chain::Chain;
 use meltemi_api::duration::Duration;
-use meltemi_model::{Mesh, Patch, Snapshot};
+use meltemi_model::{Certificates, Mesh, Patch, Snapshot};
 use meltemi_proto::envoy::config::core::v3::TrafficDirection;
 use meltemi_proto::envoy::config::listener::v3 as envoy;
 use meltemi_types::{IpFamilies, ProxyKind};
@@ -72,6 +73,8 @@ pub(crate) struct Traits {
     pub(crate) http10: bool,
     /// How long connections may be idle where nothing else is said; above zero.
     pub(crate) idle_timeout: Option<Duration>,
+    /// Where the proxy's certificate comes from.
+    pub(crate) certificates: Certificates,
 }
 
 impl Traits {
@@ -82,6 +85,7 @@ impl Traits {
             families: key.families,
             http10: key.http10,
             idle_timeout: idle(key.idle_timeout.as_deref()),
+            certificates: key.certificates,
         }
     }
 
@@ -92,6 +96,7 @@ impl Traits {
             families: key.families,
             http10: key.http10,
             idle_timeout: idle(key.idle_timeout.as_deref()),
+            certificates: key.certificates,
         }
     }
 }

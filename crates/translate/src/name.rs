@@ -1,7 +1,7 @@
 //! The only place where an Envoy name is formatted or parsed. The names are Istio's: istioctl,
 //! Kiali and dashboards read them.
 
-use meltemi_types::{HostPattern, Port};
+use meltemi_types::{HostPattern, Namespace, Port, ServiceAccount, TrustDomain};
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -19,6 +19,56 @@ pub const HTTP_PROXY: &str = "http_proxy";
 pub const VIRTUAL_OUTBOUND: &str = "virtualOutbound";
 /// The listener that captured inbound connections arrive at.
 pub const VIRTUAL_INBOUND: &str = "virtualInbound";
+
+/// The cluster of the bootstrap that leads to the secret discovery service beside the proxy.
+pub const SDS: &str = "sds-grpc";
+/// The secret with the proxy's own certificate.
+pub const OWN_CERTIFICATE: &str = "default";
+/// The secret with the mesh's authorities.
+pub const MESH_AUTHORITIES: &str = "ROOTCA";
+/// The filter state by which a cluster knows what is carried.
+pub const CARRIED: &str = "io.meltemi.carried";
+/// The value of [`CARRIED`] for HTTP requests.
+pub const CARRIED_HTTP: &str = "http";
+
+/// The secret with a certificate and its key in files.
+#[must_use]
+pub fn file_certificate(certificate: &str, key: &str) -> String {
+    format!("file-cert:{certificate}~{key}")
+}
+
+/// The secret with authorities in a file; `system` is the host's.
+#[must_use]
+pub fn file_authorities(path: &str) -> String {
+    format!("file-root:{path}")
+}
+
+/// The secret that the control plane has for a `credentialName`, which may say where it is from.
+#[must_use]
+pub fn credential(name: &str) -> String {
+    match name.contains("://") {
+        true => name.to_owned(),
+        false => format!("kubernetes://{name}"),
+    }
+}
+
+/// The secret with the authorities that belong to a `credentialName`.
+#[must_use]
+pub fn credential_authorities(name: &str) -> String {
+    credential(&format!("{name}-cacert"))
+}
+
+/// What the identities of a trust domain start with.
+#[must_use]
+pub fn trust_domain_prefix(domain: &TrustDomain) -> String {
+    format!("spiffe://{domain}/")
+}
+
+/// The identity of a service account.
+#[must_use]
+pub fn identity(domain: &TrustDomain, namespace: &Namespace, account: &ServiceAccount) -> String {
+    format!("spiffe://{domain}/ns/{namespace}/sa/{account}")
+}
 
 /// `outbound|<port>|<subset>|<host>`; an empty subset is the whole service.
 #[must_use]

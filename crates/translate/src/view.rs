@@ -2,7 +2,9 @@
 
 use crate::class::ClassKey;
 use meltemi_model::policy::Client;
-use meltemi_model::{Imported, Mesh, Scope, Service, Snapshot, TrafficRule};
+use meltemi_model::{
+    Imported, Mesh, NamespacePeers, Scope, Service, ServiceEndpoints, Snapshot, TrafficRule,
+};
 use meltemi_types::HostPattern;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -72,6 +74,20 @@ impl<'a> View<'a> {
         port: &meltemi_types::PortName,
     ) -> Arc<[meltemi_model::Endpoint]> {
         self.snapshot.endpoints.of(&service.key, port)
+    }
+
+    /// The endpoints of all ports of a service.
+    #[must_use]
+    pub fn all_endpoints(&self, service: &Service) -> Option<&'a Arc<ServiceEndpoints>> {
+        self.snapshot.endpoints.service(&service.key)
+    }
+
+    /// Which mTLS modes hold for the workloads behind a service.
+    #[must_use]
+    pub fn peers(&self, service: &Service) -> NamespacePeers {
+        let root = &self.snapshot.mesh.root_namespace;
+        let namespace = &service.key.namespace;
+        self.snapshot.security.of_namespace(root, namespace)
     }
 
     /// The virtual addresses of a service for this class.

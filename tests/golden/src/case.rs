@@ -190,6 +190,12 @@ impl Case {
         compose::compose(self.changes.clone(), &self.proxy)
     }
 
+    /// The same for a proxy whose certificate, if it has one, stands in its bootstrap.
+    #[must_use]
+    pub fn compose_without_agent(&self) -> Composed {
+        compose::compose_without_agent(self.changes.clone(), &self.proxy)
+    }
+
     /// Where the expected output is.
     #[must_use]
     pub fn expected(&self) -> PathBuf {

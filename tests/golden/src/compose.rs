@@ -2,8 +2,8 @@
 
 use anyhow::{Result, anyhow};
 use meltemi_api::Change;
-use meltemi_model::Proxy;
 use meltemi_model::proxy::NodeFacts;
+use meltemi_model::{Certificates, Proxy, Snapshot};
 use meltemi_proto::resource::Encoded;
 use meltemi_registry::{Registry, Settings};
 use meltemi_translate::{Assigned, Translator, document};
@@ -27,11 +27,30 @@ pub struct Composed {
 /// Reads changes from nothing and translates for one proxy.
 #[must_use]
 pub fn compose(changes: Vec<Change>, proxy: &Proxy) -> Composed {
+    translate(read(changes), proxy)
+}
+
+/// The same for a proxy whose certificate, if it has one, stands in its bootstrap.
+#[must_use]
+pub fn compose_without_agent(changes: Vec<Change>, proxy: &Proxy) -> Composed {
+    let snapshot = read(changes);
+    let certified = snapshot.certificates_of(proxy).exist();
+    let proxy = Proxy {
+        certificates: certified.then_some(Certificates::Bootstrap),
+        ..proxy.clone()
+    };
+    translate(snapshot, &proxy)
+}
+
+fn read(changes: Vec<Change>) -> Arc<Snapshot> {
     let mut registry = Registry::new(Settings::default());
     changes
         .into_iter()
         .for_each(|change| registry.apply(change));
-    let snapshot = registry.publish().snapshot;
+    registry.publish().snapshot
+}
+
+fn translate(snapshot: Arc<Snapshot>, proxy: &Proxy) -> Composed {
     let assigned = Translator::new(snapshot.clone()).assign(proxy, None);
     let mut diagnostics: BTreeSet<_> = snapshot.diagnostics.iter().cloned().collect();
     diagnostics.extend(assigned.diagnostics());

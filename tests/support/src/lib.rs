@@ -16,4 +16,5 @@ pub mod paths;
 pub mod plane;
 pub mod process;
 pub mod rewrite;
+pub mod secrets;
 pub mod wait;

@@ -57,9 +57,12 @@ pub(super) fn discovery(
         // Needs a filter that resolves before it routes, so a cluster alone would be of no use.
         Resolution::DynamicDns | Resolution::Alias(_) => return None,
     };
-    match tls::wanted(policy.tls) {
+    match tls::wanted(policy, kind) {
         tls::Wanted::Impossible(_) => Some(Discovery::Nowhere),
-        tls::Wanted::Plaintext | tls::Wanted::Mesh | tls::Wanted::Own(_) => Some(found),
+        tls::Wanted::Unsaid
+        | tls::Wanted::Plaintext
+        | tls::Wanted::Mesh(_)
+        | tls::Wanted::Own(_) => Some(found),
     }
 }
 

@@ -47,6 +47,7 @@ pub fn plan_inbound(key: &InboundKey) -> Planned<ClusterInput> {
         client: ClientTraits {
             kind: key.kind,
             families: key.families,
+            certificates: key.certificates,
         },
         patches: patches.clone(),
     };

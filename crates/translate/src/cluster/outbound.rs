@@ -23,7 +23,7 @@ pub(super) fn build(input: &ClusterInput, role: &Outbound) -> Built<envoy::Clust
         return cluster.into();
     };
     let rule = role.rule.as_deref();
-    let subset = subset(role);
+    let subset = role.subset_rule();
     let leaf = subset.map(|s| &*s.subset);
     let policy = Policy::outbound(rule, leaf, role.port, mesh);
     let Some(found) = discovery::discovery(input.client.kind, service, port, &policy) else {
@@ -39,7 +39,7 @@ pub(super) fn build(input: &ClusterInput, role: &Outbound) -> Built<envoy::Clust
 
     let http = policy.connection_pool.and_then(|p| p.http.as_ref());
     let version = HttpVersion::outbound(input.client.kind, port.protocol, http, mesh);
-    let secured = tls::transport(&policy, version, mesh);
+    let secured = tls::transport(&policy, version, (input, role));
     let options = HttpInput {
         version,
         pool: policy.connection_pool,
@@ -48,7 +48,7 @@ pub(super) fn build(input: &ClusterInput, role: &Outbound) -> Built<envoy::Clust
     };
     http_options::set(&mut cluster, http_options::options(&options));
     discovery::apply(&mut cluster, found, input, role);
-    cluster.transport_socket = secured.socket;
+    secured.sockets.set(&mut cluster);
     cluster.metadata = Some(metadata::outbound(role, subset, secured.own));
     cluster.alt_stat_name = name::stat(&metadata::outbound_stat(input, role, leaf));
 
@@ -61,10 +61,6 @@ pub(super) fn build(input: &ClusterInput, role: &Outbound) -> Built<envoy::Clust
             .filter_map(|problem| report(&problem, role, subset))
             .collect(),
     }
-}
-
-fn subset(role: &Outbound) -> Option<&SubsetRule> {
-    role.rule.as_ref()?.subsets.get(role.subset?)
 }
 
 /// Something that a user should know about one block of the policy.

@@ -3,7 +3,7 @@
 
 use super::discovery::{Discovery, discovery};
 use super::policy::Policy;
-use super::{ClientTraits, ClusterInput, Outbound, Role};
+use super::{ClientTraits, ClusterInput, Outbound, Role, mesh_tls};
 use crate::by_id::ById;
 use crate::endpoint;
 use crate::name;
@@ -85,6 +85,7 @@ pub fn plan(view: &View<'_>) -> Planned<ClusterInput> {
         client: ClientTraits {
             kind: view.key.kind,
             families: view.key.families,
+            certificates: view.key.certificates,
         },
         patches: patch::none(),
     };
@@ -153,5 +154,6 @@ fn outbound(view: &View<'_>, service: &Arc<Service>, spot: &Spot<'_>) -> Option<
         rule: spot.rule.map(ById::from),
         subset: spot.subset.map(|(index, _)| index),
         inline,
+        mesh: mesh_tls::of(view, spot),
     })
 }

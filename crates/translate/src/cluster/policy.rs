@@ -21,6 +21,8 @@ pub(crate) struct Policy<'a> {
     pub(crate) tls: Option<&'a ClientTlsSettings>,
     pub(crate) proxy_protocol: Option<&'a ProxyProtocol>,
     pub(crate) retry_budget: Option<&'a RetryBudget>,
+    /// True when the rule selects the workloads that use it.
+    pub(crate) selects: bool,
 }
 
 impl<'a> Policy<'a> {
@@ -40,6 +42,7 @@ impl<'a> Policy<'a> {
                 ports = own_ports;
             }
         }
+        policy.selects = rule.is_some_and(|rule| rule.selector.is_some());
         policy.for_port(ports, port).or_default(mesh)
     }
 
@@ -51,6 +54,7 @@ impl<'a> Policy<'a> {
             tls: self.tls.or(lower.tls),
             proxy_protocol: self.proxy_protocol.or(lower.proxy_protocol),
             retry_budget: self.retry_budget.or(lower.retry_budget),
+            selects: self.selects || lower.selects,
         }
     }
 
@@ -112,6 +116,7 @@ fn open(policy: &TrafficPolicy) -> (Policy<'_>, &[PortTrafficPolicy]) {
         tls: tls.as_ref(),
         proxy_protocol: proxy_protocol.as_ref(),
         retry_budget: retry_budget.as_ref(),
+        selects: false,
     };
     (policy, port_level_settings)
 }

@@ -11,6 +11,7 @@ use meltemi_api::networking::destination_rule::DestinationRule;
 use meltemi_model::endpoint::EndpointWorkload;
 use meltemi_model::policy::SubsetRule;
 use meltemi_model::proxy::NodeFacts;
+use meltemi_model::security::PeerPolicy;
 use meltemi_model::*;
 use meltemi_proto::envoy::config::cluster::v3::Cluster;
 use meltemi_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
@@ -177,6 +178,21 @@ impl World {
         self
     }
 
+    /// The same, of which the sidecar has a certificate.
+    pub(crate) fn certified(mut self) -> Self {
+        self.proxy.certificates = Some(Certificates::Bootstrap);
+        self
+    }
+
+    /// The same with PeerAuthentications.
+    pub(crate) fn with_peers(mut self, peers: Vec<PeerPolicy>) -> Self {
+        self.snapshot.security = Arc::new(SecurityIndex {
+            peers: peers.into_iter().map(Arc::new).collect(),
+            guards: Vec::new(),
+        });
+        self
+    }
+
     pub(crate) fn at(mut self, locality: &str) -> Self {
         self.proxy.locality = Locality::parse(locality);
         self
@@ -206,7 +222,7 @@ impl World {
         items.iter().map(|item| item.name.to_string()).collect()
     }
 
-    fn cluster_input(&self, name: &str) -> ClusterInput {
+    pub(crate) fn cluster_input(&self, name: &str) -> ClusterInput {
         let items = self.clusters().items;
         let found = items.into_iter().find(|item| &*item.name == name);
         found.unwrap_or_else(|| panic!("no cluster {name}")).input

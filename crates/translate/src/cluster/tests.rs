@@ -147,7 +147,7 @@ fn tls_that_cannot_be_made_sends_nothing_and_says_so() {
     let finding = findings.first().unwrap();
     assert_eq!(
         (finding.code, finding.is_error()),
-        (Code::NotSupportedYet, true)
+        (Code::InvalidValue, true)
     );
     let origin = finding.origin.as_ref().unwrap();
     assert_eq!(origin.path.as_str(), "spec.trafficPolicy.tls");

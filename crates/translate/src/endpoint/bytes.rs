@@ -5,9 +5,10 @@
 //! writes them; a test compares the two.
 
 use super::group::Group;
-use super::metadata::{Facts, ISTIO, MTLS};
-use super::{EndpointInput, status};
-use meltemi_model::{Endpoint, EndpointAddress, TlsMode};
+use super::metadata::{Facts, ISTIO};
+use super::{EndpointInput, Mtls, status};
+use crate::cluster::mesh_tls::SPEAKS;
+use meltemi_model::{Endpoint, EndpointAddress};
 use prost::encoding::{WireType, encode_key, encode_varint};
 use std::fmt::{Display, Write};
 
@@ -20,13 +21,13 @@ pub(super) fn assignment(input: &EndpointInput, groups: &[Group<'_>]) -> Vec<u8>
     };
     out.text(1, &input.name);
     for group in groups {
-        out.message(2, |out| locality(out, group, input.mtls));
+        out.message(2, |out| locality(out, group, &input.mtls));
     }
     out.bytes
 }
 
 /// `LocalityLbEndpoints`.
-fn locality(out: &mut Out, group: &Group<'_>, mtls: bool) {
+fn locality(out: &mut Out, group: &Group<'_>, mtls: &Mtls) {
     out.message(1, |out| {
         out.text(1, &group.locality.region);
         out.text(2, &group.locality.zone);
@@ -40,15 +41,15 @@ fn locality(out: &mut Out, group: &Group<'_>, mtls: bool) {
 }
 
 /// `LbEndpoint`.
-fn member(out: &mut Out, endpoint: &Endpoint, heaviest: u32, mtls: bool) {
+fn member(out: &mut Out, endpoint: &Endpoint, heaviest: u32, mtls: &Mtls) {
     out.message(1, |out| address(out, endpoint));
     out.number(2, i32::from(status(endpoint.health)).unsigned_abs());
-    let mtls = mtls && endpoint.tls == TlsMode::Istio;
+    let mtls = mtls.speaks(endpoint);
     let facts = Facts::of(endpoint);
     if mtls || facts.is_some() {
         out.message(3, |out| {
             if mtls {
-                let (filter, key, value) = MTLS;
+                let (filter, key, value) = SPEAKS;
                 out.filter(filter, std::iter::once((key, value)));
             }
             if let Some(facts) = &facts {

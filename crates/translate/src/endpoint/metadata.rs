@@ -3,14 +3,13 @@
 //! Istio packs the workload into one text; the same facts are also single keys, because core
 //! Envoy's access log operators cannot split a text.
 
+use crate::cluster::mesh_tls::SPEAKS;
 use meltemi_model::Endpoint;
 use meltemi_proto::envoy::config::core::v3::Metadata;
 use meltemi_proto::google::protobuf::Struct;
 use meltemi_types::Labels;
 use std::collections::BTreeMap;
 
-/// The filter whose metadata chooses the transport socket, with its key and value for mesh mTLS.
-pub(super) const MTLS: (&str, &str, &str) = ("envoy.transport_socket_match", "tlsMode", "istio");
 /// The filter whose metadata names the workload.
 pub(super) const ISTIO: &str = "istio";
 
@@ -18,7 +17,7 @@ pub(super) const ISTIO: &str = "istio";
 pub(super) fn metadata(endpoint: &Endpoint, mtls: bool) -> Option<Metadata> {
     let mut filters: BTreeMap<String, Struct> = BTreeMap::new();
     if mtls {
-        let (filter, key, value) = MTLS;
+        let (filter, key, value) = SPEAKS;
         filters.insert(filter.into(), [(key, value)].into_iter().collect());
     }
     if let Some(facts) = Facts::of(endpoint) {

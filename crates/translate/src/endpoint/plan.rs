@@ -1,12 +1,12 @@
 //! Which load assignments a class needs: one per outbound cluster that is told its endpoints.
 
 use super::locality::{self, PERSISTENT_SESSION, Preference};
-use super::{EndpointInput, Filter, Names, SubsetInput};
+use super::{EndpointInput, Filter, Mtls, Names, SubsetInput};
 use crate::by_id::ById;
-use crate::cluster::{Discovery, Spot, spots};
+use crate::cluster::{Discovery, Spot, Whom, mesh_tls, spots};
 use crate::plan::Planned;
 use crate::view::View;
-use meltemi_model::{Imported, Mesh, Service};
+use meltemi_model::{Imported, Mesh, NamespacePeers, Service};
 use meltemi_types::HostPattern;
 use std::sync::Arc;
 
@@ -54,8 +54,20 @@ pub(crate) fn input(view: &View<'_>, spot: &Spot<'_>) -> EndpointInput {
         }),
         filter: filter(view, spot),
         preference: preference.map(Arc::new),
-        // No proxy has a certificate yet.
-        mtls: false,
+        mtls: mtls(view, spot),
+    }
+}
+
+fn mtls(view: &View<'_>, spot: &Spot<'_>) -> Mtls {
+    match mesh_tls::of(view, spot).map(|mesh| mesh.whom) {
+        None => Mtls::Off,
+        Some(Whom::All) => Mtls::All,
+        Some(Whom::Able) => {
+            let peers = view.peers(spot.service);
+            // Most forbid nothing, and their changes then change nothing here.
+            let peers = Some(peers).filter(NamespacePeers::may_disable);
+            Mtls::Able(peers.unwrap_or_default())
+        }
     }
 }
 

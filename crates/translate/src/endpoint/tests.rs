@@ -1,8 +1,8 @@
 //! Load assignments from small hand-made meshes.
 
-use super::locality_decides;
+use super::{Mtls, locality_decides};
 use crate::cluster::testing::{World, endpoint, endpoint_in, service, web};
-use meltemi_model::{Endpoint, Health, Resolution};
+use meltemi_model::{Endpoint, Health, NamespacePeers, Resolution};
 use meltemi_types::{Code, Protocol};
 
 const HOST: &str = "host: web.shop.svc.cluster.local";
@@ -248,7 +248,8 @@ fn both_encodings_are_the_same_bytes() {
             "{{{HOST}, trafficPolicy: {{outlierDetection: {{}}}}, subsets: [{{name: none, labels: {{a: b}}}}]}}"
         ));
     for item in world.assignments().items {
-        for mtls in [false, true] {
+        let able = Mtls::Able(NamespacePeers::default());
+        for mtls in [Mtls::Off, Mtls::All, able] {
             let input = super::EndpointInput {
                 mtls,
                 ..item.input.clone()

@@ -3,6 +3,7 @@
 //! Envoy refuses a listener in which two chains could take the same connection with equal
 //! precedence, partial wildcards in `server_names`, and `*` there: [`Match`] cannot hold them.
 
+use super::server_tls::ServerTls;
 use super::tcp_proxy::{self, TcpSpec};
 use super::{ListenerInput, Role, Traits};
 use crate::http::{self, HttpSpec};
@@ -199,6 +200,8 @@ pub(crate) struct Chain {
     pub(crate) matching: Match,
     /// What with them.
     pub(crate) handler: Handler,
+    /// How TLS ends here; `None` leaves the bytes as they are.
+    pub(crate) tls: Option<ServerTls>,
     /// The path of the object that asked for it, for Istio's tools.
     pub(crate) config: Option<Arc<str>>,
 }
@@ -210,6 +213,7 @@ impl Chain {
             name: "".into(),
             matching,
             handler,
+            tls: None,
             config: None,
         }
     }
@@ -222,12 +226,18 @@ impl Chain {
         }
     }
 
+    /// The same chain, at which TLS ends.
+    pub(crate) fn ending(self, tls: Option<ServerTls>) -> Self {
+        Self { tls, ..self }
+    }
+
     /// The message.
     pub(crate) fn encode(&self, input: &ListenerInput) -> envoy::FilterChain {
         let Self {
             name,
             matching,
             handler,
+            tls,
             config,
         } = self;
         let filters = match handler {
@@ -242,6 +252,7 @@ impl Chain {
                 Role::Service => Some(wire::seconds(15)),
                 Role::VirtualOutbound | Role::VirtualInbound | Role::Ingress => None,
             },
+            transport_socket: (tls.as_ref()).map(|tls| tls.socket(handler, &input.traits)),
             metadata: config.as_deref().map(metadata),
             ..envoy::FilterChain::default()
         }

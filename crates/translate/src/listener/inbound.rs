@@ -1,13 +1,14 @@
 //! The listeners before the workload itself: one that captured connections arrive at, with chains
 //! for each port that is served, or the ports that a Sidecar declares.
 //!
-//! Mesh mTLS is not served yet. Where it is demanded (STRICT), and where a policy is not
+//! Where mTLS is demanded (STRICT) of a proxy without a certificate, and where a policy is not
 //! understood, everything is refused: failing open would be worse.
 
 use super::bind::{Bind, Capture};
 use super::chain::{Chain, Handler, Match};
-use super::inbound_match::{Certificates, PortKind, Reading, rows};
+use super::inbound_match::{PortKind, Reading, Row, Tls, ends_tls, rows};
 use super::ingress;
+use super::server_tls::{ServerFiles, ServerTls};
 use super::tcp_proxy::TcpSpec;
 use super::{ListenerInput, Role, Source, Traits, destination};
 use crate::class::InboundKey;
@@ -19,9 +20,6 @@ use meltemi_model::security::MtlsMode;
 use meltemi_types::{Code, Diagnostic, Origin, Port, Protocol};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// What this build of the control plane can serve.
-const CERTIFICATES: Certificates = Certificates::None;
 
 /// Ports of listeners that every proxy starts with: health and metrics.
 const RESERVED: [u32; 2] = [15021, 15090];
@@ -41,6 +39,8 @@ pub(super) struct Served {
     pub(super) service_port: u32,
     /// What the operation in traces starts with.
     pub(super) host: Arc<str>,
+    /// TLS for clients outside of the mesh, in force where the mTLS mode is DISABLE.
+    pub(super) files: Option<ServerFiles>,
     /// Where it was declared.
     pub(super) origin: Option<Origin>,
 }
@@ -93,6 +93,7 @@ fn targets(key: &InboundKey) -> Vec<Served> {
             cluster: name::inbound_cluster(port),
             service_port: target.port.number.number(),
             host: target.service.key.host.as_str().into(),
+            files: None,
             origin: Some(target.service.origin.clone()),
         });
     }
@@ -145,13 +146,14 @@ fn undeclared(key: &InboundKey, served: &[Served]) -> Vec<Served> {
         cluster: name::INBOUND_PASSTHROUGH.into(),
         service_port: port.map_or(0, Port::number),
         host: name::INBOUND_PASSTHROUGH.into(),
+        files: None,
         origin: None,
     };
     [None].into_iter().chain(ports).map(one).collect()
 }
 
 /// The mTLS mode of a port.
-fn mode(key: &InboundKey, served: &Served) -> MtlsMode {
+pub(super) fn mode(key: &InboundKey, served: &Served) -> MtlsMode {
     match served.port {
         Some(port) => key.security.mode_of(port),
         None => key.security.mode,
@@ -159,8 +161,7 @@ fn mode(key: &InboundKey, served: &Served) -> MtlsMode {
 }
 
 fn access(key: &InboundKey, served: &Served) -> Access {
-    let strict = mode(key, served) == MtlsMode::Strict && CERTIFICATES == Certificates::None;
-    match strict || !key.security.guards.is_empty() {
+    match is_closed(key, served) || !key.security.guards.is_empty() {
         true => Access::Denied,
         false => Access::Open,
     }
@@ -168,9 +169,8 @@ fn access(key: &InboundKey, served: &Served) -> Access {
 
 /// The chains of one port.
 pub(super) fn chains(key: &InboundKey, traits: &Traits, served: &Served) -> Vec<Chain> {
-    let kind = PortKind::of(served.protocol);
     let access = access(key, served);
-    rows(kind, mode(key, served), CERTIFICATES)
+    table(key, served)
         .into_iter()
         .map(|row| {
             let matching = Match {
@@ -183,9 +183,27 @@ pub(super) fn chains(key: &InboundKey, traits: &Traits, served: &Served) -> Vec<
                 Reading::Http => (http(served, access), http_name(served)),
                 Reading::Bytes => (bytes(served, access), served.name.clone()),
             };
-            Chain::new(matching, handler).named(name)
+            let tls = match row.tls {
+                Tls::Elsewhere => None,
+                Tls::Here => Some(ServerTls::Mesh),
+                Tls::Own => served.files.clone().map(ServerTls::Files),
+            };
+            Chain::new(matching, handler).named(name).ending(tls)
         })
         .collect()
+}
+
+fn table(key: &InboundKey, served: &Served) -> Vec<Row> {
+    let (kind, mode) = (PortKind::of(served.protocol), mode(key, served));
+    match served.files.is_some() && mode == MtlsMode::Disable {
+        true => vec![ends_tls(served.protocol)],
+        false => rows(kind, mode, key.certificates),
+    }
+}
+
+/// True when a port demands mTLS of clients, and the proxy has no certificate to do it with.
+fn is_closed(key: &InboundKey, served: &Served) -> bool {
+    mode(key, served) == MtlsMode::Strict && !key.certificates.exist()
 }
 
 fn http_name(served: &Served) -> Arc<str> {
@@ -246,12 +264,13 @@ fn refusals<'a>(key: &InboundKey, served: impl Iterator<Item = &'a Served>) -> V
             "remove the object, or run the workloads without it",
         ));
     }
-    let Some(strictest) = key.security.origins.last() else {
+    let strictest = key.security.origins.last();
+    let Some(strictest) = strictest.filter(|_| !key.certificates.exist()) else {
         return found;
     };
     let modes = key.security.ports.iter();
     let modes = modes.filter(|(_, mode)| **mode == MtlsMode::Strict);
-    let ports = served.filter(|served| mode(key, served) == MtlsMode::Strict);
+    let ports = served.filter(|served| is_closed(key, served));
     let strict: BTreeSet<Port> = modes
         .map(|(port, _)| *port)
         .chain(ports.filter_map(|served| served.port))
@@ -266,8 +285,9 @@ fn refusals<'a>(key: &InboundKey, served: impl Iterator<Item = &'a Served>) -> V
         found.push(Diagnostic::error(
             Code::PolicyNotUnderstood,
             strictest.clone(),
-            format!("{what} is denied, because mode STRICT demands mTLS, which is not served yet"),
-            "use mode PERMISSIVE or DISABLE",
+            format!("{what} is denied: mode STRICT demands mTLS, and the proxy has no certificate"),
+            "use mode PERMISSIVE or DISABLE, or give the proxy a certificate and the Pod the label \
+             security.istio.io/tlsMode: istio",
         ));
     }
     found
@@ -386,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn strict_ports_refuse_everything_until_mtls_is_served() {
+    fn strict_ports_of_a_proxy_without_certificate_refuse_everything() {
         let mut fixture = web();
         fixture.security = peer(MtlsMode::Permissive, &[(8080, MtlsMode::Strict)]);
         let all = fixture.inbound();
@@ -416,6 +436,111 @@ mod tests {
             ]
         );
         assert_eq!(all.diagnostics.len(), 1);
+    }
+
+    fn certified() -> Fixture {
+        let mut fixture = web();
+        fixture.metadata = vec![("MELTEMI_CERTIFICATES", json!("SDS"))];
+        fixture
+    }
+
+    #[test]
+    fn a_proxy_with_a_certificate_takes_mtls_and_plaintext_unless_told_otherwise() {
+        let all = certified().inbound();
+        let istio = "istio-peer-exchange,istio,istio-http/1.0,istio-http/1.1,istio-h2";
+        let chains = all.chains("virtualInbound");
+        assert_eq!(
+            chains[1..],
+            [
+                "tls istio-http/1.0,istio-http/1.1,istio-h2 -> http InboundPassthroughCluster",
+                "raw_buffer http/1.1,h2c -> http InboundPassthroughCluster",
+                "tls istio-peer-exchange,istio -> InboundPassthroughCluster",
+                "raw_buffer -> InboundPassthroughCluster",
+                "tls -> InboundPassthroughCluster",
+                &format!("port=8080 tls {istio} -> http inbound|8080||"),
+                "port=8080 raw_buffer -> http inbound|8080||",
+                &format!("port=8081 tls {istio} -> inbound|8081||"),
+                "port=8081 tls -> inbound|8081||",
+                "port=8081 raw_buffer -> inbound|8081||",
+                "port=8082 tls istio-http/1.0,istio-http/1.1,istio-h2 -> http inbound|8082||",
+                "port=8082 raw_buffer http/1.1,h2c -> http inbound|8082||",
+                "port=8082 tls istio-peer-exchange,istio -> inbound|8082||",
+                "port=8082 raw_buffer -> inbound|8082||",
+                "port=8082 tls -> inbound|8082||",
+            ]
+        );
+        let ends = all.get("virtualInbound").filter_chains.iter();
+        let ends: Vec<bool> = ends.map(|c| c.transport_socket.is_some()).collect();
+        assert_eq!(ends.iter().filter(|ends| **ends).count(), 6);
+    }
+
+    #[test]
+    fn a_strict_port_takes_mtls_alone() {
+        let mut fixture = certified();
+        fixture.security = peer(MtlsMode::Strict, &[(8081, MtlsMode::Disable)]);
+        let all = fixture.inbound();
+        assert_eq!(
+            all.chains("virtualInbound")[1..],
+            [
+                "tls istio-http/1.0,istio-http/1.1,istio-h2 -> http InboundPassthroughCluster",
+                "tls -> InboundPassthroughCluster",
+                "port=8080 tls -> http inbound|8080||",
+                "port=8081 raw_buffer -> inbound|8081||",
+                "port=8082 tls istio-http/1.0,istio-http/1.1,istio-h2 -> http inbound|8082||",
+                "port=8082 tls -> inbound|8082||",
+            ]
+        );
+        assert!(all.diagnostics.is_empty());
+    }
+
+    fn with_tls(number: u32, protocol: &str) -> IstioIngressListener {
+        let tls = "{mode: SIMPLE, serverCertificate: c.pem, privateKey: k.pem}";
+        IstioIngressListener {
+            tls: serde_yaml::from_str(tls).unwrap(),
+            ..ingress(number, protocol, None)
+        }
+    }
+
+    #[test]
+    fn the_tls_of_a_listener_is_in_force_where_mtls_is_not_admitted() {
+        let mut fixture = certified();
+        let ports = [9080, 9081].map(|port| (port, MtlsMode::Disable));
+        fixture.security = peer(MtlsMode::Strict, &ports);
+        fixture.sidecar = Some(Sidecar {
+            ingress: vec![
+                with_tls(9080, "HTTPS"),
+                with_tls(9081, "TLS"),
+                with_tls(9082, "HTTPS"),
+            ],
+            ..Sidecar::default()
+        });
+        let all = fixture.inbound();
+        assert_eq!(
+            all.chains("virtualInbound")[3..],
+            [
+                "port=9080 tls -> http inbound|9080||",
+                "port=9081 tls -> inbound|9081||",
+                "port=9082 tls -> inbound|9082||",
+            ]
+        );
+        let codes: Vec<Code> = all.diagnostics.iter().map(|d| d.code).collect();
+        assert_eq!(codes, [Code::IgnoredField]);
+        let names = |index: usize| {
+            use meltemi_proto::envoy::config::core::v3::transport_socket::ConfigType;
+            use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext;
+            let chain = all.get("virtualInbound").filter_chains[index].clone();
+            let Some(ConfigType::TypedConfig(any)) = chain.transport_socket.unwrap().config_type
+            else {
+                panic!("typed")
+            };
+            let context: DownstreamTlsContext = meltemi_proto::any::unpack(&any).unwrap();
+            let secrets = context.common_tls_context.unwrap();
+            let secrets = secrets.tls_certificate_sds_secret_configs;
+            let client = context.require_client_certificate.unwrap().value;
+            (secrets[0].name.clone(), client)
+        };
+        assert_eq!(names(3), ("file-cert:c.pem~k.pem".to_owned(), false));
+        assert_eq!(names(5), ("default".to_owned(), true));
     }
 
     #[test]

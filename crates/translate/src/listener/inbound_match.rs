@@ -5,6 +5,7 @@
 //! the application's". HTTP ports in permissive mode take no TLS but the mesh's.
 
 use super::chain::{Alpn, Transport};
+use meltemi_model::Certificates;
 use meltemi_model::security::MtlsMode;
 use meltemi_types::Protocol;
 
@@ -41,6 +42,8 @@ pub(super) enum Tls {
     Elsewhere,
     /// Here: the mesh's mTLS.
     Here,
+    /// Here: with a certificate of the user.
+    Own,
 }
 
 /// One chain.
@@ -50,15 +53,6 @@ pub(super) struct Row {
     pub(super) alpn: Alpn,
     pub(super) tls: Tls,
     pub(super) reading: Reading,
-}
-
-/// Where the proxies' certificates come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Certificates {
-    /// There are none: mTLS cannot be served.
-    None,
-    /// From the secret discovery service.
-    Sds,
 }
 
 const fn row(transport: Transport, alpn: Alpn, tls: Tls, reading: Reading) -> Row {
@@ -113,14 +107,22 @@ fn table(kind: PortKind, mode: MtlsMode) -> &'static [Row] {
     }
 }
 
+/// The one chain of a port where TLS with a certificate of the user ends: what is declared as
+/// TLS around HTTP is read as HTTP.
+pub(super) fn ends_tls(protocol: Protocol) -> Row {
+    let http = protocol.is_http() || protocol == Protocol::Https;
+    let reading = if http { Reading::Http } else { Reading::Bytes };
+    row(Transport::Tls, Alpn::Any, Tls::Own, reading)
+}
+
 /// The chains of a port that can be served. Without certificates a strict port is left with the
 /// plaintext chains, whose connections the caller must refuse.
 pub(super) fn rows(kind: PortKind, mode: MtlsMode, certificates: Certificates) -> Vec<Row> {
     let all = match (certificates, mode) {
         (Certificates::None, MtlsMode::Strict) => table(kind, MtlsMode::Disable),
-        (Certificates::None | Certificates::Sds, _) => table(kind, mode),
+        (Certificates::None | Certificates::Bootstrap | Certificates::Sds, _) => table(kind, mode),
     };
-    let served = |row: &&Row| certificates == Certificates::Sds || row.tls == Tls::Elsewhere;
+    let served = |row: &&Row| certificates.exist() || row.tls == Tls::Elsewhere;
     all.iter().filter(served).copied().collect()
 }
 

@@ -6,10 +6,13 @@
 
 use super::bind::{Address, Bind, Capture};
 use super::egress;
-use super::inbound::{Served, is_reserved};
+use super::inbound::{Served, is_reserved, mode};
+use super::server_tls::ServerFiles;
 use crate::class::InboundKey;
 use crate::name;
+use meltemi_api::networking::server_tls::ServerTlsSettings;
 use meltemi_api::networking::sidecar::{CaptureMode, IstioEgressListener, IstioIngressListener};
+use meltemi_model::security::MtlsMode;
 use meltemi_model::{Interception, SidecarRule};
 use meltemi_types::{Code, Diagnostic, FieldPath, Origin, Port, Protocol};
 use std::collections::BTreeSet;
@@ -53,8 +56,8 @@ fn one(
         bind,
         capture_mode,
         default_endpoint: _, // the cluster's
-        tls: _,              // needs certificates
-        connection_pool: _,  // the cluster's
+        tls,
+        connection_pool: _, // the cluster's
     } = listener;
     let declared = port.as_ref()?;
     let port = Port::new(declared.number)?;
@@ -93,8 +96,12 @@ fn one(
         cluster: name::inbound_cluster(port),
         service_port: port.number(),
         host: host.unwrap_or_else(fallback).into(),
+        files: tls.as_ref().and_then(ServerFiles::of),
         origin: Some(origin.clone()),
     };
+    if let Some(tls) = tls {
+        found.extend(without_effect(key, &served, (tls, origin)));
+    }
     (protocol != Protocol::Udp).then_some((served, bind))
 }
 
@@ -109,6 +116,35 @@ fn collides(key: &InboundKey, sidecar: &SidecarRule, bind: &Bind) -> bool {
         binds && number == bind.port && address.as_ref() == Some(&bind.address)
     };
     sidecar.spec.egress.iter().any(same)
+}
+
+/// Why the TLS of a listener is not in force.
+fn without_effect(
+    key: &InboundKey,
+    served: &Served,
+    (tls, origin): (&ServerTlsSettings, &Origin),
+) -> Option<Diagnostic> {
+    let at = || origin.at(FieldPath::new(&format!("{}.tls", origin.path)));
+    if mode(key, served) != MtlsMode::Disable {
+        return Some(Diagnostic::warning(
+            Code::IgnoredField,
+            at(),
+            "the TLS of a listener has no effect where a PeerAuthentication admits mTLS",
+            "set mode DISABLE for the port in portLevelMtls of a PeerAuthentication",
+        ));
+    }
+    served.files.is_none().then(|| {
+        Diagnostic::error(
+            Code::Required,
+            at(),
+            format!(
+                "TLS in mode {:?} cannot end here with what is given",
+                tls.mode.unwrap_or_default()
+            ),
+            "use mode SIMPLE, MUTUAL or OPTIONAL_MUTUAL with serverCertificate and privateKey, and \
+             caCertificates where clients are checked",
+        )
+    })
 }
 
 fn taken(origin: &Origin, bind: &Bind) -> Diagnostic {

@@ -2,9 +2,11 @@
 
 use super::stage::{Stage, script};
 use crate::case::Case;
+use crate::compose;
 use anyhow::{Result, bail};
 use meltemi_bootstrap::XdsProtocol;
 use meltemi_model::Interception;
+use std::collections::BTreeMap;
 
 /// Pushes every case to one Envoy, one after the other; each has to be taken whole: nothing
 /// refused, nothing warming, an answer to every subscription.
@@ -15,7 +17,7 @@ pub fn push_all(cases: &[Case], protocol: XdsProtocol) -> Result<()> {
     let mut stage = Stage::start("golden-push", protocol)?;
     let mut failures = Vec::new();
     for case in cases.iter().filter(|case| can_be_bound(case)) {
-        if let Err(error) = stage.tell(&script(&case.compose().assigned)) {
+        if let Err(error) = stage.tell(&script(&case.compose_without_agent().assigned)) {
             failures.push(format!("{}: {error:#}", case.name));
         }
     }
@@ -37,7 +39,21 @@ fn can_be_bound(case: &Case) -> bool {
     if !possible {
         eprintln!("{} is not pushed: TPROXY needs CAP_NET_ADMIN", case.name);
     }
-    possible
+    possible && !asks_an_agent(case)
+}
+
+/// True, and said, where secrets are asked for that only an agent beside the proxy, or a later
+/// control plane, has: Envoy would wait for them.
+fn asks_an_agent(case: &Case) -> bool {
+    let all = compose::resources(&case.compose().assigned);
+    let asks = all.values().flat_map(BTreeMap::values).any(|resource| {
+        let text = String::from_utf8_lossy(&resource.body);
+        text.contains("file-cert:") || text.contains("kubernetes://")
+    });
+    if asks {
+        eprintln!("{} is not pushed: nobody has its secrets", case.name);
+    }
+    asks
 }
 
 fn administers_network() -> bool {

@@ -8,7 +8,7 @@ use meltemi_proto::resource::TypeSet;
 use meltemi_testkit::envoy::health::problems;
 use meltemi_testkit::envoy::{Envoy, Options};
 use meltemi_testkit::paths::Scratch;
-use meltemi_testkit::wait;
+use meltemi_testkit::{secrets, wait};
 use meltemi_translate::{Assigned, document};
 use meltemi_types::{ProxyKind, TypeUrl};
 use meltemi_xds::{
@@ -214,6 +214,6 @@ fn bootstrap(address: SocketAddr, protocol: XdsProtocol) -> Bootstrap {
         protocol,
         admin: admin(),
         stats: StatsScope::All,
-        static_resources: None,
+        static_resources: secrets::of("client").ok(),
     }
 }

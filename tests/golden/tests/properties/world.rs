@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use meltemi_api::Change;
 use meltemi_api::yaml::{self, Outcome, Source};
 use meltemi_golden::compose::sidecar;
-use meltemi_model::Proxy;
 use meltemi_model::proxy::Interception;
+use meltemi_model::{Certificates, Proxy};
 use meltemi_types::ObjectRef;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -44,12 +44,13 @@ pub(crate) fn proxies() -> Result<Vec<Proxy>> {
         "a-1",
         "shop",
         "10.0.0.1",
-        &json!({"app": "a", "version": "v1"}),
+        &json!({"app": "a", "version": "v1", "security.istio.io/tlsMode": "istio"}),
     )?;
     let b = sidecar("b-1", "shop", "10.0.0.2", &json!({"app": "b"}))?;
     let c = sidecar("c-1", "team", "10.0.0.3", &json!({"app": "c"}))?;
     let none = Proxy {
         interception: Interception::None,
+        certificates: Some(Certificates::Bootstrap),
         ..sidecar("d-1", "team", "10.0.0.4", &json!({"app": "a"}))?
     };
     let stranger = Proxy {
@@ -146,11 +147,12 @@ fn pod() -> impl Strategy<Value = String> {
     let version = select(&["v1", "v2"][..]);
     let node = select(&["n1", "n2", "n3"][..]);
     let ready = select(&["True", "False"][..]);
-    ((names, namespace()), app(), version, node, ready).prop_map(
-        |(((name, ip), ns), app, version, node, ready)| {
+    let tls = select(&["istio", "disabled"][..]);
+    ((names, namespace()), app(), version, node, (ready, tls)).prop_map(
+        |(((name, ip), ns), app, version, node, (ready, tls))| {
             format!(
                 "apiVersion: v1\nkind: Pod\n\
-                 metadata: {{name: {name}, namespace: {ns}, labels: {{app: {app}, version: {version}, security.istio.io/tlsMode: istio}}}}\n\
+                 metadata: {{name: {name}, namespace: {ns}, labels: {{app: {app}, version: {version}, security.istio.io/tlsMode: {tls}}}}}\n\
                  spec: {{nodeName: {node}, serviceAccountName: {app}, containers: [{{name: c, ports: [{{name: named, containerPort: 8081}}]}}]}}\n\
                  status: {{podIP: {ip}, conditions: [{{type: Ready, status: \"{ready}\"}}]}}\n"
             )
@@ -286,6 +288,8 @@ fn destination_rule() -> impl Strategy<Value = String> {
             "outlierDetection: {consecutive5xxErrors: 1}",
             "portLevelSettings: [{port: {number: 80}, loadBalancer: {simple: RANDOM}}]",
             "tls: {mode: SIMPLE}",
+            "tls: {mode: ISTIO_MUTUAL}",
+            "tls: {mode: DISABLE}",
         ][..],
     );
     let rest = select(
@@ -351,6 +355,11 @@ fn security() -> impl Strategy<Value = String> {
                 "{selector: {matchLabels: {app: a}}, portLevelMtls: {8080: {mode: STRICT}}}",
             ),
             ("PeerAuthentication", "{mtls: {mode: PERMISSIVE}}"),
+            ("PeerAuthentication", "{mtls: {mode: DISABLE}}"),
+            (
+                "PeerAuthentication",
+                "{selector: {matchLabels: {app: a}}, mtls: {mode: DISABLE}, portLevelMtls: {8080: {mode: PERMISSIVE}}}",
+            ),
             (
                 "AuthorizationPolicy",
                 "{selector: {matchLabels: {app: b}}, rules: [{}]}",
@@ -361,7 +370,8 @@ fn security() -> impl Strategy<Value = String> {
             ),
         ][..],
     );
-    (select(&["r", "s"][..]), namespace(), spec).prop_map(|(name, ns, (kind, spec))| {
+    let namespaces = select(&["shop", "team", "istio-system"][..]);
+    (select(&["r", "s"][..]), namespaces, spec).prop_map(|(name, ns, (kind, spec))| {
         object(
             ("security.istio.io/v1", kind),
             name,
@@ -400,7 +410,7 @@ pub(crate) fn any_object() -> impl Strategy<Value = String> {
         6 => virtual_service(),
         4 => destination_rule(),
         2 => scoping(),
-        1 => security(),
+        2 => security(),
         1 => mesh(),
     ]
 }

@@ -5,6 +5,7 @@ use crate::envoy::{self, Envoy};
 use crate::lease::Lease;
 use crate::process::{Process, Spec};
 use crate::rewrite::Rewrite;
+use crate::secrets;
 use crate::wait;
 use anyhow::{Context, Result};
 use meltemi_bootstrap::{AdminAddress, Bootstrap, NodeFacts, StatsScope, XdsProtocol, XdsServer};
@@ -30,6 +31,8 @@ pub struct Workload {
     pub address: Ipv4Addr,
     /// The port of its application.
     pub app_port: u16,
+    /// True when its Envoy has the certificate of the account that its label `app` names.
+    pub certified: bool,
 }
 
 impl Workload {
@@ -46,7 +49,24 @@ impl Workload {
                 .collect(),
             address: at.0,
             app_port: at.1,
+            certified: false,
         }
+    }
+
+    /// The same, whose Envoy has a certificate.
+    #[must_use]
+    pub fn certified(self) -> Self {
+        Self {
+            certified: true,
+            ..self
+        }
+    }
+
+    /// What its Envoy starts with beside the control plane.
+    fn secrets(&self) -> Result<Option<Value>> {
+        let account = self.labels.get("app").unwrap_or(&self.name);
+        let wanted = self.certified.then(|| secrets::of(account));
+        wanted.transpose()
     }
 
     /// What its Envoy tells the control plane about itself.
@@ -56,6 +76,7 @@ impl Workload {
             name,
             namespace,
             labels,
+            certified,
             ..
         } = self;
         let app = labels.get("app").unwrap_or(name);
@@ -72,6 +93,10 @@ impl Workload {
             ("SERVICE_ACCOUNT".to_owned(), json!(app)),
             ("WORKLOAD_NAME".to_owned(), json!(name)),
         ]);
+        if *certified {
+            node.metadata
+                .insert("MELTEMI_CERTIFICATES".to_owned(), json!("BOOTSTRAP"));
+        }
         node
     }
 }
@@ -140,7 +165,7 @@ impl Cast {
                 port: 0,
             },
             stats: StatsScope::All,
-            static_resources: None,
+            static_resources: workload.secrets()?,
         };
         let name = format!("{}-envoy", workload.name);
         let options = envoy::Options {

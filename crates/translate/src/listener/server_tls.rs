@@ -1,0 +1,192 @@
+//! TLS that ends at an inbound port: the mesh's mTLS, or what a Sidecar's ingress listener says.
+//!
+//! Follows <https://istio.io/latest/docs/reference/config/networking/gateway/#ServerTLSSettings>.
+//! `istio-peer-exchange` is never negotiated: who does, puts a frame of its own before the bytes.
+
+use super::Traits;
+use super::chain::Handler;
+use crate::{name, secret};
+use meltemi_api::networking::server_tls::{ServerTlsMode, ServerTlsSettings, TlsProtocol};
+use meltemi_model::Certificates;
+use meltemi_proto::envoy::config::core::v3 as core;
+use meltemi_proto::envoy::extensions::transport_sockets::tls::v3 as tls;
+use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
+use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::tls_parameters::TlsProtocol as Envoys;
+use meltemi_proto::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
+use std::sync::Arc;
+
+/// What the mesh's servers accept, unless mesh configuration names suites.
+const SUITES: [&str; 6] = [
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "AES256-GCM-SHA384",
+    "AES128-GCM-SHA256",
+];
+
+/// How TLS ends at a chain.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum ServerTls {
+    /// The mesh's mTLS: both sides show certificates of the mesh.
+    Mesh,
+    /// With a certificate in files, for clients outside of the mesh.
+    Files(ServerFiles),
+}
+
+/// A certificate in files, and which clients are let in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ServerFiles {
+    certificate: Arc<str>,
+    key: Arc<str>,
+    clients: Clients,
+    settings: Arc<ServerTlsSettings>,
+}
+
+/// What is asked of clients.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Clients {
+    /// Nothing.
+    Anybody,
+    /// A certificate that these authorities signed, if they show one.
+    Optional(Arc<str>),
+    /// A certificate that these authorities signed.
+    Proven(Arc<str>),
+}
+
+impl ServerFiles {
+    /// What a Sidecar's ingress listener asks for; `None` when a file is missing or its mode ends
+    /// no TLS.
+    pub(crate) fn of(settings: &ServerTlsSettings) -> Option<Self> {
+        let path = |text: &Option<String>| {
+            let text = text.as_deref().filter(|t| !t.is_empty());
+            text.map(Arc::<str>::from)
+        };
+        let clients = match settings.mode.unwrap_or_default() {
+            ServerTlsMode::Simple => Clients::Anybody,
+            ServerTlsMode::Mutual => Clients::Proven(path(&settings.ca_certificates)?),
+            ServerTlsMode::OptionalMutual => Clients::Optional(path(&settings.ca_certificates)?),
+            ServerTlsMode::Passthrough
+            | ServerTlsMode::AutoPassthrough
+            | ServerTlsMode::IstioMutual => return None,
+        };
+        Some(Self {
+            certificate: path(&settings.server_certificate)?,
+            key: path(&settings.private_key)?,
+            clients,
+            settings: Arc::new(settings.clone()),
+        })
+    }
+}
+
+impl ServerTls {
+    /// The transport socket of a chain.
+    pub(super) fn socket(&self, handler: &Handler, traits: &Traits) -> core::TransportSocket {
+        let mut context = match self {
+            Self::Mesh => mesh(traits),
+            Self::Files(files) => of_files(files, traits),
+        };
+        if let Some(common) = &mut context.common_tls_context {
+            common.alpn_protocols = alpn(self, handler);
+        }
+        secret::socket("envoy.transport_sockets.tls", &context)
+    }
+}
+
+/// Clients of the mesh also carry bytes that look like HTTP to servers that they know as such.
+fn alpn(tls: &ServerTls, handler: &Handler) -> Vec<String> {
+    match (tls, handler) {
+        (ServerTls::Mesh, _) | (_, Handler::Http(_)) => vec!["h2".into(), "http/1.1".into()],
+        (ServerTls::Files(_), Handler::Tcp(_)) => Vec::new(),
+    }
+}
+
+fn mesh(traits: &Traits) -> tls::DownstreamTlsContext {
+    let prefix = |domain| {
+        let prefix = MatchPattern::Prefix(name::trust_domain_prefix(domain));
+        secret::uri(prefix)
+    };
+    let names = secret::trust_domains(&traits.mesh);
+    let names = names.iter().map(prefix).collect();
+    tls::DownstreamTlsContext {
+        require_client_certificate: Some(crate::wire::bool(true)),
+        common_tls_context: Some(tls::CommonTlsContext {
+            tls_params: Some(secret::parameters(&traits.mesh.config, &SUITES)),
+            tls_certificate_sds_secret_configs: vec![secret::own(traits.certificates)],
+            validation_context_type: Some(secret::peers(traits.certificates, names)),
+            ..tls::CommonTlsContext::default()
+        }),
+        ..tls::DownstreamTlsContext::default()
+    }
+}
+
+fn of_files(files: &ServerFiles, traits: &Traits) -> tls::DownstreamTlsContext {
+    let ServerFiles {
+        certificate,
+        key,
+        clients,
+        settings,
+    } = files;
+    let mut common = tls::CommonTlsContext {
+        tls_params: Some(parameters(settings)),
+        ..tls::CommonTlsContext::default()
+    };
+    // An agent reads files anew when they change, and may stand in another file system.
+    match traits.certificates {
+        Certificates::Sds => {
+            let name = name::file_certificate(certificate, key);
+            common.tls_certificate_sds_secret_configs = vec![secret::of_agent(name)];
+        }
+        Certificates::None | Certificates::Bootstrap => {
+            common.tls_certificates = vec![tls::TlsCertificate {
+                certificate_chain: Some(secret::file(certificate)),
+                private_key: Some(secret::file(key)),
+                ..tls::TlsCertificate::default()
+            }];
+        }
+    }
+    let required = match clients {
+        Clients::Anybody => false,
+        Clients::Optional(authorities) | Clients::Proven(authorities) => {
+            common.validation_context_type = Some(validation(authorities, traits));
+            matches!(clients, Clients::Proven(_))
+        }
+    };
+    tls::DownstreamTlsContext {
+        require_client_certificate: Some(crate::wire::bool(required)),
+        common_tls_context: Some(common),
+        ..tls::DownstreamTlsContext::default()
+    }
+}
+
+fn validation(authorities: &str, traits: &Traits) -> ValidationContextType {
+    match traits.certificates {
+        Certificates::Sds => {
+            let secret = secret::of_agent(name::file_authorities(authorities));
+            secret::combined(secret, Vec::new())
+        }
+        Certificates::None | Certificates::Bootstrap => {
+            ValidationContextType::ValidationContext(tls::CertificateValidationContext {
+                trusted_ca: Some(secret::file(authorities)),
+                ..tls::CertificateValidationContext::default()
+            })
+        }
+    }
+}
+
+fn parameters(settings: &ServerTlsSettings) -> tls::TlsParameters {
+    let version = |version: Option<TlsProtocol>, default: Envoys| match version.unwrap_or_default()
+    {
+        TlsProtocol::Auto => default,
+        TlsProtocol::V1_0 => Envoys::TlSv10,
+        TlsProtocol::V1_1 => Envoys::TlSv11,
+        TlsProtocol::V1_2 => Envoys::TlSv12,
+        TlsProtocol::V1_3 => Envoys::TlSv13,
+    };
+    tls::TlsParameters {
+        tls_minimum_protocol_version: version(settings.min_protocol_version, Envoys::TlSv12).into(),
+        tls_maximum_protocol_version: version(settings.max_protocol_version, Envoys::TlSv13).into(),
+        cipher_suites: settings.cipher_suites.clone(),
+        ..tls::TlsParameters::default()
+    }
+}
