@@ -9,7 +9,8 @@ use meltemi_api::networking::destination_rule::TrafficPolicy;
 use meltemi_model::policy::Client;
 use meltemi_model::proxy::{Capabilities, Interception};
 use meltemi_model::{
-    Mesh, Proxy, Service, ServicePort, ServiceTarget, SidecarRule, Snapshot, WorkloadSecurity,
+    DnsCapture, Mesh, Proxy, Service, ServicePort, ServiceTarget, SidecarRule, Snapshot,
+    WorkloadSecurity,
 };
 use meltemi_types::{
     ClusterId, IpFamilies, Labels, Locality, Namespace, NetworkId, ObjectRef, Port, ProxyKind,
@@ -51,6 +52,8 @@ pub struct ClassKey {
     pub idle_timeout: Option<Arc<str>>,
     /// HTTP/1.0 is accepted.
     pub http10: bool,
+    /// Whether allocated addresses are in use.
+    pub dns: DnsCapture,
     /// What its binary can do.
     pub capabilities: Capabilities,
 }
@@ -118,6 +121,7 @@ impl ClassKey {
             http_proxy_port: proxy.http_proxy_port,
             idle_timeout: proxy.idle_timeout.clone(),
             http10: proxy.http10,
+            dns: proxy.dns,
             capabilities: proxy.capabilities,
         }
     }

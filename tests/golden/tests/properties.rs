@@ -1,6 +1,8 @@
 //! What holds for every world: incremental equals rebuild, order does not matter, encoding is
 //! deterministic, classes share, and nothing panics.
 
+#[path = "properties/entries.rs"]
+mod entries;
 #[path = "properties/odd.rs"]
 mod odd;
 #[path = "properties/world.rs"]

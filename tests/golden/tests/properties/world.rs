@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use meltemi_api::Change;
 use meltemi_api::yaml::{self, Outcome, Source};
 use meltemi_golden::compose::sidecar;
-use meltemi_model::Proxy;
 use meltemi_model::proxy::Interception;
+use meltemi_model::{DnsCapture, Proxy};
 use meltemi_types::ObjectRef;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -54,23 +54,24 @@ pub(crate) fn proxies() -> Result<Vec<Proxy>> {
     };
     let stranger = Proxy {
         interception: Interception::Tproxy,
+        dns: DnsCapture::On,
         ..sidecar("e-1", "z", "fd00::9", &json!({}))?
     };
     Ok(vec![a, b, c, none, stranger])
 }
 
-fn object(kind: (&str, &str), name: &str, namespace: &str, rest: &str) -> String {
+pub(crate) fn object(kind: (&str, &str), name: &str, namespace: &str, rest: &str) -> String {
     let (api_version, kind) = kind;
     format!(
         "apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: {name}, namespace: {namespace}}}\n{rest}\n"
     )
 }
 
-fn namespace() -> impl Strategy<Value = &'static str> {
+pub(crate) fn namespace() -> impl Strategy<Value = &'static str> {
     select(&["shop", "team"][..])
 }
 
-fn app() -> impl Strategy<Value = &'static str> {
+pub(crate) fn app() -> impl Strategy<Value = &'static str> {
     select(&["a", "b", "c"][..])
 }
 
@@ -360,6 +361,7 @@ pub(crate) fn any_object() -> impl Strategy<Value = String> {
         6 => virtual_service(),
         4 => destination_rule(),
         2 => scoping(),
+        7 => super::entries::any_entry(),
         1 => security(),
         1 => mesh(),
     ]
