@@ -23,7 +23,6 @@ pub use header::Header;
 pub use typed::{Typed, read_as};
 mod whole;
 
-pub use header::Header;
 pub use whole::{Content, Whole, read_whole};
 
 use crate::object::Object;

@@ -17,6 +17,8 @@ pub enum EndpointAddress {
     Name(Arc<str>),
     /// A Unix domain socket.
     Pipe(Arc<str>),
+    /// Not known; reached only through the gateway of its network.
+    Remote,
 }
 
 /// Whether an endpoint gets traffic. Terminating endpoints are not in the model.

@@ -31,14 +31,14 @@ pub use mesh::Mesh;
 pub use order::Age;
 pub use patch::Patch;
 pub use policy::{PolicyIndex, TrafficRule};
-pub use proxy::{Capabilities, Interception, Proxy};
+pub use proxy::{Capabilities, DnsCapture, Interception, Proxy};
 pub use route::{Attachment, Backend, BackendTarget, RouteIndex, RouteTable};
 pub use scope::{Egress, Imported, Ports, Scope, SidecarIndex, SidecarRule};
 pub use security::{Certificates, NamespacePeers, SecurityIndex, WorkloadSecurity};
 pub use service::{Resolution, Service, ServiceIndex, ServiceKey, ServicePort, TargetPort};
 pub use target::ServiceTarget;
 pub use visibility::ExportTo;
-pub use workload::{Workload, WorkloadIndex};
+pub use workload::{Workload, WorkloadIndex, WorkloadKind};
 
 /// The whole mesh at one instant. Plain data, shared by `Arc`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub struct Snapshot {
     pub services: Arc<ServiceIndex>,
     /// Endpoints by service.
     pub endpoints: Arc<EndpointIndex>,
-    /// Workloads (pods) by name and address.
+    /// Workloads (pods and WorkloadEntries) by name and address.
     pub workloads: Arc<WorkloadIndex>,
     /// Route tables: VirtualServices lowered.
     pub routes: Arc<RouteIndex>,

@@ -25,6 +25,16 @@ pub enum Interception {
     None,
 }
 
+/// Whether the node agent answers DNS questions of the workload itself (`DNS_CAPTURE`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DnsCapture {
+    /// No: names resolve to what DNS says.
+    #[default]
+    Off,
+    /// Yes: names of the mesh resolve to the mesh's addresses, allocated ones too.
+    On,
+}
+
 /// What the proxy's binary can do beyond core Envoy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Capabilities {
@@ -81,6 +91,8 @@ pub struct Proxy {
     pub certificates: Option<Certificates>,
     /// Ports below 1024 cannot be bound (`UNPRIVILEGED_POD`).
     pub unprivileged: bool,
+    /// Whether the agent beside it answers DNS questions.
+    pub dns: DnsCapture,
     /// What its binary can do.
     pub capabilities: Capabilities,
 }
@@ -135,6 +147,7 @@ impl Proxy {
                 _ => None,
             },
             unprivileged: matches!(text("UNPRIVILEGED_POD"), Some("true")),
+            dns: dns(facts.metadata.get("DNS_CAPTURE")),
             capabilities: Capabilities {
                 istio_filters: facts.extensions.iter().any(|e| e == "istio.stats"),
             },
@@ -171,6 +184,17 @@ fn addresses(node: &NodeId, instance_ips: Option<&str>) -> Result<Vec<IpAddr>, R
             "",
             "the node id or INSTANCE_IPS must hold an IP address",
         )),
+    }
+}
+
+fn dns(value: Option<&Value>) -> DnsCapture {
+    let on = |v: &Value| {
+        v.as_bool()
+            .unwrap_or(matches!(v.as_str(), Some("1" | "true")))
+    };
+    match value.is_some_and(on) {
+        true => DnsCapture::On,
+        false => DnsCapture::Off,
     }
 }
 
@@ -218,6 +242,7 @@ mod tests {
         let metadata = json!({
             "LABELS": {"app": "web"}, "INTERCEPTION_MODE": "NONE", "CLUSTER_ID": "c1",
             "POD_PORTS": "[{\"name\":\"http\",\"containerPort\":8080}]", "HTTP10": "1",
+            "DNS_CAPTURE": "true",
         });
         let id = "sidecar~10.0.0.1~web-0.shop~shop.svc.cluster.local";
         let proxy = Proxy::understand(&facts(id, metadata)).unwrap();
@@ -226,6 +251,7 @@ mod tests {
         assert_eq!(proxy.interception, Interception::None);
         assert_eq!(proxy.pod_ports.len(), 1);
         assert!(proxy.http10);
+        assert_eq!(proxy.dns, DnsCapture::On);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Services: what can be called, by host and port.
 
 use crate::order::Age;
+use crate::proxy::DnsCapture;
 use crate::visibility::ExportTo;
 use ipnet::IpNet;
 use meltemi_types::{
@@ -74,6 +75,8 @@ pub struct Service {
     pub addresses: BTreeMap<ClusterId, Arc<[IpAddr]>>,
     /// Addresses that are ranges (ServiceEntries).
     pub cidrs: Arc<[IpNet]>,
+    /// Addresses made up for a service that has none; for proxies that capture DNS.
+    pub allocated: Arc<[IpAddr]>,
     /// Ports, by number.
     pub ports: Arc<[ServicePort]>,
     /// How endpoints are found.
@@ -90,6 +93,8 @@ pub struct Service {
     pub labels: Labels,
     /// Extra service accounts that may answer for it.
     pub accounts: BTreeSet<ServiceAccount>,
+    /// Names of which a server's certificate must carry one (ServiceEntries).
+    pub subject_alt_names: BTreeSet<Arc<str>>,
     /// Only endpoints on the caller's node (`internalTrafficPolicy: Local`).
     pub node_local: bool,
     /// `trafficDistribution`, as written.
@@ -104,13 +109,22 @@ impl Service {
     }
 
     /// The addresses a proxy of `cluster` with these IP families uses; other clusters' addresses
-    /// only when the service has none in the proxy's own.
-    pub fn vips(&self, cluster: &ClusterId, families: IpFamilies) -> impl Iterator<Item = IpAddr> {
+    /// only when the service has none in the proxy's own, and allocated ones only when it has
+    /// none at all and the proxy answers the questions for its name.
+    pub fn vips(
+        &self,
+        cluster: &ClusterId,
+        families: IpFamilies,
+        dns: DnsCapture,
+    ) -> impl Iterator<Item = IpAddr> {
         let own = self
             .addresses
             .get(cluster)
             .or_else(|| self.addresses.values().next());
+        let declared = own.is_some() || !self.cidrs.is_empty();
+        let allocated = (dns == DnsCapture::On && !declared).then_some(&self.allocated);
         own.into_iter()
+            .chain(allocated)
             .flat_map(|a| a.iter().copied())
             .filter(move |a| families.allows(a) && !a.is_unspecified())
     }

@@ -8,7 +8,7 @@ use crate::endpoint::EndpointAddress;
 use crate::proxy::Proxy;
 use crate::security::Certificates;
 use crate::service::{Service, ServicePort, TargetPort};
-use crate::workload::{Workload, WorkloadKey};
+use crate::workload::{Workload, WorkloadKey, WorkloadKind};
 use meltemi_types::{Labels, Port};
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub struct ServiceTarget {
 }
 
 impl Snapshot {
-    /// The workload a proxy belongs to: by cluster, namespace and pod name, else by address.
+    /// The workload a proxy belongs to: by cluster, namespace and name, else by address.
     #[must_use]
     pub fn workload_of(&self, proxy: &Proxy) -> Option<&Arc<Workload>> {
         let (pod, namespace) = proxy.node.pod();
@@ -37,7 +37,9 @@ impl Snapshot {
                 namespace: namespace.parse().ok()?,
                 name: pod.parse().ok()?,
             };
-            self.workloads.by_key(&key)
+            self.workloads
+                .by_key(&key)
+                .or_else(|| self.workloads.entry(&key))
         };
         let by_ip = || {
             let found = proxy.ips.iter().find_map(|ip| self.workloads.by_ip(ip))?;
@@ -76,22 +78,28 @@ impl Snapshot {
             Some(workload) => workload.ports.get(name).copied(),
             None => proxy.pod_ports.get(name).copied(),
         };
+        let entry = workload.filter(|w| w.kind != WorkloadKind::Pod);
         let mut targets = Vec::new();
         for service in self.services.iter() {
+            let own = service.key.namespace == proxy.namespace;
             let selected = match &service.selector {
                 Some(selector) => {
-                    service.key.namespace == proxy.namespace
-                        && !selector.is_empty()
-                        && selector.matches(&labels)
+                    own && service.kubernetes && !selector.is_empty() && selector.matches(&labels)
                 }
                 None => false,
             };
             let ports = service.ports.iter();
             if selected {
                 targets.extend(ports.filter_map(|port| {
-                    let target = match &port.target {
-                        TargetPort::Number(number) => *number,
-                        TargetPort::Named(name) => named(name)?,
+                    let target = match (&port.target, entry) {
+                        (TargetPort::Number(number), Some(entry)) => {
+                            entry.ports.get(&port.name).copied().unwrap_or(*number)
+                        }
+                        (TargetPort::Number(number), None) => *number,
+                        (TargetPort::Named(name), Some(entry)) => {
+                            named(name).or_else(|| entry.ports.get(&port.name).copied())?
+                        }
+                        (TargetPort::Named(name), None) => named(name)?,
                     };
                     Some(ServiceTarget {
                         service: service.clone(),
@@ -99,7 +107,9 @@ impl Snapshot {
                         target,
                     })
                 }));
-            } else if service.selector.is_none() {
+            } else if (service.kubernetes && service.selector.is_none())
+                || (!service.kubernetes && own)
+            {
                 targets.extend(ports.filter_map(|port| self.endpoint_target(proxy, service, port)));
             }
         }
@@ -120,7 +130,7 @@ impl Snapshot {
         let endpoints = self.endpoints.of(&service.key, &port.name);
         let own = endpoints.iter().find(|endpoint| match &endpoint.address {
             EndpointAddress::Ip(ip) => proxy.ips.contains(ip) && endpoint.cluster == proxy.cluster,
-            EndpointAddress::Name(_) | EndpointAddress::Pipe(_) => false,
+            EndpointAddress::Name(_) | EndpointAddress::Pipe(_) | EndpointAddress::Remote => false,
         })?;
         Some(ServiceTarget {
             service: service.clone(),

@@ -1,8 +1,9 @@
 //! What a change can have touched: right, or too wide, never too narrow.
 
+use crate::ingest::entry;
 use crate::world::{Touched, World, slice_service};
-use k8s_openapi::api::core::v1::Pod;
-use meltemi_api::{Object, Resource};
+use meltemi_api::Object;
+use meltemi_model::ServiceKey;
 use meltemi_types::ObjectRef;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,11 +16,6 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    /// True when there is anything in it.
-    pub(crate) fn any(&self) -> bool {
-        self.all || !self.names.is_empty()
-    }
-
     /// The names; `None` for all.
     pub(crate) fn names(&self) -> Option<&BTreeSet<Arc<ObjectRef>>> {
         (!self.all).then_some(&self.names)
@@ -46,6 +42,10 @@ pub(crate) struct Dirty {
     pub(crate) workloads: bool,
     pub(crate) services: Services,
     pub(crate) endpoints: Services,
+    /// What changed ServiceEntries declare, or declared.
+    pub(crate) entries: BTreeSet<ServiceKey>,
+    /// What ServiceEntries declare whose endpoints may differ.
+    pub(crate) entry_endpoints: BTreeSet<ServiceKey>,
     pub(crate) routes: bool,
     pub(crate) policies: bool,
     pub(crate) sidecars: bool,
@@ -62,6 +62,8 @@ impl Dirty {
             workloads: true,
             services: Services::everything(),
             endpoints: Services::everything(),
+            entries: BTreeSet::new(),
+            entry_endpoints: BTreeSet::new(),
             routes: true,
             policies: true,
             sidecars: true,
@@ -98,7 +100,7 @@ impl Dirty {
                 };
                 self.endpoints.add(Arc::new(object));
             }
-            Object::Pod(pod) => self.by_pod(world, pod),
+            Object::Pod(pod) => self.by_workload(world, &pod.meta.object),
             Object::Namespace(_) | Object::Node(_) => {
                 self.workloads = true;
                 self.endpoints = Services::everything();
@@ -106,12 +108,21 @@ impl Dirty {
             Object::VirtualService(_) => self.routes = true,
             Object::DestinationRule(_) => self.policies = true,
             Object::Sidecar(_) => self.sidecars = true,
-            Object::ServiceEntry(_) | Object::WorkloadEntry(_) | Object::WorkloadGroup(_) => {}
             Object::Gateway(_) => self.gateways = true,
             Object::Ingress(_) | Object::IngressClass(_) => {
                 self.gateways = true;
                 self.routes = true;
             }
+            Object::ServiceEntry(entry) => self.entries.extend(entry::keys(entry)),
+            Object::WorkloadEntry(entry) => self.by_workload(world, &entry.meta.object),
+            // A template has no effect before workloads register themselves.
+            Object::WorkloadGroup(_) => {}
+            // Read and checked, but nothing is made of them yet.
+            Object::EnvoyFilter(_)
+            | Object::ProxyConfig(_)
+            | Object::Telemetry(_)
+            | Object::WasmPlugin(_)
+            | Object::TrafficExtension(_) => {}
             Object::PeerAuthentication(_)
             | Object::AuthorizationPolicy(_)
             | Object::RequestAuthentication(_) => self.security = true,
@@ -119,16 +130,20 @@ impl Dirty {
         }
     }
 
-    /// A pod's labels, addresses and readiness reach the services of its namespace.
-    fn by_pod(&mut self, world: &World, pod: &Arc<Resource<Pod>>) {
+    /// A workload's labels, addresses and readiness reach the services of its namespace.
+    fn by_workload(&mut self, world: &World, workload: &ObjectRef) {
         self.workloads = true;
-        let pod = &pod.meta.object;
         let neighbours = world
             .services
             .keys()
-            .filter(|s| s.cluster == pod.cluster && s.namespace == pod.namespace);
+            .filter(|s| s.cluster == workload.cluster && s.namespace == workload.namespace);
         for service in neighbours {
             self.endpoints.add(service.clone());
+        }
+        if let Some(namespace) = &workload.namespace {
+            let entries = world.selecting(namespace);
+            let keys = entries.flat_map(|entry| entry::keys(entry));
+            self.entry_endpoints.extend(keys);
         }
     }
 }

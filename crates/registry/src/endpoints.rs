@@ -1,5 +1,7 @@
 //! The endpoints of one service: from EndpointSlices, else Endpoints, else (where there is a
-//! selector and neither) from pods with an address.
+//! selector and neither) from pods with an address; and from entries.
+
+mod entry;
 
 use crate::ingest::service::objects;
 use crate::settings::Settings;
@@ -13,7 +15,7 @@ use meltemi_model::{
     Endpoint, EndpointAddress, Health, Service, ServiceEndpoints, TargetPort, TlsMode, Tunnel,
     Workload, WorkloadIndex,
 };
-use meltemi_types::{ClusterId, Locality, Namespace, ObjectRef, Port, PortName};
+use meltemi_types::{ClusterId, Labels, Locality, Namespace, ObjectRef, Port, PortName};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -35,7 +37,9 @@ pub(crate) fn of_service(input: &Input<'_>, old: Option<&ServiceEndpoints>) -> S
     let mut found = ByPort::new();
     for object in objects(&input.service.key, input.world, input.settings) {
         of_object(input, object, &mut found);
+        entry::selected(input, &object.meta.object.cluster, &mut found);
     }
+    entry::of_entries(input, &mut found);
     let ports = found.into_iter().map(|(port, mut endpoints)| {
         endpoints.sort();
         endpoints.dedup();
@@ -262,7 +266,6 @@ fn endpoint(
     health: Health,
     workload: Option<&Arc<Workload>>,
 ) -> Endpoint {
-    let istio = workload.is_some_and(|w| w.labels.value(TLS_MODE) == Some("istio"));
     Endpoint {
         address,
         port: Some(port),
@@ -271,14 +274,20 @@ fn endpoint(
         locality: workload.map(|w| w.locality.clone()).unwrap_or_default(),
         network: workload.and_then(|w| w.network.clone()),
         cluster: cluster.clone(),
-        tls: if istio {
-            TlsMode::Istio
-        } else {
-            TlsMode::Disabled
-        },
+        tls: workload
+            .and_then(|w| tls_mode(&w.labels))
+            .unwrap_or_default(),
         tunnel: Tunnel::None,
         workload: Arc::new(workload.map(|w| facts(w)).unwrap_or_default()),
     }
+}
+
+/// What the labels of a workload say about TLS, if anything.
+fn tls_mode(labels: &Labels) -> Option<TlsMode> {
+    Some(match labels.value(TLS_MODE)? {
+        "istio" => TlsMode::Istio,
+        _ => TlsMode::Disabled,
+    })
 }
 
 fn facts(workload: &Workload) -> EndpointWorkload {

@@ -1,5 +1,7 @@
 //! From raw objects to parts of the model, one file per concern.
 
+pub(crate) mod allocate;
+pub(crate) mod entry;
 pub(crate) mod gateway;
 pub(crate) mod mesh;
 pub(crate) mod policy;

@@ -13,9 +13,10 @@ mod settings;
 mod world;
 
 use dirty::Dirty;
+use ingest::allocate::Allocations;
 use link::routes::RouteHistory;
 use meltemi_api::Change;
-use meltemi_model::{Service, ServiceEndpoints, ServiceIndex, ServiceKey, Snapshot};
+use meltemi_model::{Mesh, Service, ServiceEndpoints, ServiceIndex, ServiceKey, Snapshot};
 use meltemi_types::Diagnostic;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub struct Registry {
     snapshot: Arc<Snapshot>,
     services: BTreeMap<ServiceKey, Arc<Service>>,
     endpoints: BTreeMap<ServiceKey, Arc<ServiceEndpoints>>,
+    allocations: Allocations,
     routes: RouteHistory,
 }
 
@@ -54,6 +56,7 @@ impl Registry {
             snapshot: Arc::default(),
             services: BTreeMap::new(),
             endpoints: BTreeMap::new(),
+            allocations: Allocations::default(),
             routes: RouteHistory::default(),
             settings,
         }
@@ -90,9 +93,7 @@ impl Registry {
         if dirty.workloads {
             keep(&mut next.workloads, ingest::workload::index(&self.world));
         }
-        if dirty.services.any() {
-            self.rebuild_services(&dirty, &mut next);
-        }
+        self.rebuild_services(&dirty, &mut next);
         let endpoints = self.rebuild_endpoints(&dirty, &mut next);
         if dirty.policies {
             keep(
@@ -126,7 +127,7 @@ impl Registry {
     }
 
     fn rebuild_services(&mut self, dirty: &Dirty, next: &mut Snapshot) {
-        let keys: BTreeSet<ServiceKey> = match dirty.services.names() {
+        let mut keys: BTreeSet<ServiceKey> = match dirty.services.names() {
             Some(names) => names
                 .iter()
                 .filter_map(|o| ingest::service::key(o, &self.settings))
@@ -134,12 +135,19 @@ impl Registry {
             None => {
                 let objects = self.world.services.keys();
                 let now = objects.filter_map(|o| ingest::service::key(o, &self.settings));
-                now.chain(self.services.keys().cloned()).collect()
+                let entries = self.world.entry_keys().cloned();
+                now.chain(entries)
+                    .chain(self.services.keys().cloned())
+                    .collect()
             }
         };
+        keys.extend(dirty.entries.iter().cloned());
+        if dirty.services.names().is_none() || !dirty.entries.is_empty() {
+            keys.extend(self.allocations.renew(&self.world));
+        }
         let mut changed = false;
         for key in keys {
-            let service = ingest::service::service(&key, &self.world, &self.settings, &next.mesh);
+            let service = self.service(&key, &next.mesh);
             changed |= replace(&mut self.services, key, service);
         }
         if changed {
@@ -147,11 +155,22 @@ impl Registry {
         }
     }
 
+    /// The service of a key: Kubernetes' own before what entries declare.
+    fn service(&self, key: &ServiceKey, mesh: &Mesh) -> Option<Service> {
+        let own = ingest::service::kubernetes(key, &self.world, &self.settings, mesh);
+        own.or_else(|| {
+            let entries = self.world.entries(key);
+            ingest::entry::service(key, &entries, self.allocations.of(key), mesh)
+        })
+    }
+
     fn rebuild_endpoints(&mut self, dirty: &Dirty, next: &mut Snapshot) -> BTreeSet<ServiceKey> {
         let keys: BTreeSet<ServiceKey> = match dirty.endpoints.names() {
             Some(names) => names
                 .iter()
                 .filter_map(|o| ingest::service::key(o, &self.settings))
+                .chain(dirty.entries.iter().cloned())
+                .chain(dirty.entry_endpoints.iter().cloned())
                 .collect(),
             None => self
                 .services

@@ -4,6 +4,7 @@
 //! security kinds fail closed when there is none.
 
 use crate::dirty::Dirty;
+use crate::ingest::{age, entry, namespace};
 use k8s_openapi::api::{
     core::v1 as core, discovery::v1 as discovery, networking::v1 as networking,
 };
@@ -18,8 +19,9 @@ use meltemi_api::networking::workload_entry::WorkloadEntry;
 use meltemi_api::networking::workload_group::WorkloadGroup;
 use meltemi_api::security::{AuthorizationPolicy, PeerAuthentication, RequestAuthentication};
 use meltemi_api::{Change, Object, Resource};
+use meltemi_model::ServiceKey;
 use meltemi_types::{ClusterId, Diagnostic, Namespace, ObjectRef};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Objects of one kind.
@@ -52,6 +54,10 @@ pub(crate) struct World {
     findings: BTreeMap<Arc<str>, Arc<[Diagnostic]>>,
     /// EndpointSlices by the Service they belong to.
     pub(crate) slices_of: BTreeMap<Arc<ObjectRef>, BTreeMap<Arc<ObjectRef>, ()>>,
+    /// ServiceEntries by what they declare.
+    entries_of: BTreeMap<ServiceKey, BTreeSet<Arc<ObjectRef>>>,
+    /// ServiceEntries that select workloads, by namespace.
+    selecting: BTreeMap<Namespace, BTreeSet<Arc<ObjectRef>>>,
 }
 
 /// An object before and after a change.
@@ -133,6 +139,7 @@ impl World {
                     new: Some(object),
                 };
                 self.index_slice(&touched);
+                self.index_entry(&touched);
                 touched
             }
             Change::Delete(key) => {
@@ -146,6 +153,7 @@ impl World {
                     new: None,
                 };
                 self.index_slice(&touched);
+                self.index_entry(&touched);
                 touched
             }
             Change::Broken(broken) => {
@@ -196,6 +204,52 @@ impl World {
             })
     }
 
+    /// What ServiceEntries declare, sorted.
+    pub(crate) fn entry_keys(&self) -> impl Iterator<Item = &ServiceKey> {
+        self.entries_of.keys()
+    }
+
+    /// The ServiceEntries that declare a service, oldest first.
+    pub(crate) fn entries(&self, key: &ServiceKey) -> Vec<&Arc<Resource<ServiceEntry>>> {
+        let names = self.entries_of.get(key).into_iter().flatten();
+        let mut entries: Vec<_> = names
+            .filter_map(|name| self.service_entries.get(name))
+            .collect();
+        entries.sort_by_cached_key(|entry| age(&entry.meta));
+        entries
+    }
+
+    /// The ServiceEntries of a namespace that select workloads.
+    pub(crate) fn selecting(
+        &self,
+        namespace: &Namespace,
+    ) -> impl Iterator<Item = &Arc<Resource<ServiceEntry>>> {
+        let names = self.selecting.get(namespace).into_iter().flatten();
+        names.filter_map(|name| self.service_entries.get(name))
+    }
+
+    fn index_entry(&mut self, touched: &Touched) {
+        let Some(object) = &touched.object else {
+            return;
+        };
+        if let Some(Object::ServiceEntry(entry)) = &touched.old {
+            for key in entry::keys(entry) {
+                forget(&mut self.entries_of, &key, object);
+            }
+            forget(&mut self.selecting, &namespace(&entry.meta), object);
+        }
+        if let Some(Object::ServiceEntry(entry)) = &touched.new {
+            for key in entry::keys(entry) {
+                let names = self.entries_of.entry(key).or_default();
+                names.insert(object.clone());
+            }
+            if entry.spec.workload_selector.is_some() {
+                let names = self.selecting.entry(namespace(&entry.meta)).or_default();
+                names.insert(object.clone());
+            }
+        }
+    }
+
     fn index_slice(&mut self, touched: &Touched) {
         let service = |object: &Option<Object>| match object {
             Some(Object::EndpointSlice(slice)) => slice_service(slice),
@@ -215,6 +269,20 @@ impl World {
                 .entry(service)
                 .or_default()
                 .insert(key.clone(), ());
+        }
+    }
+}
+
+/// Takes an object out of an index.
+fn forget<K: Ord>(
+    index: &mut BTreeMap<K, BTreeSet<Arc<ObjectRef>>>,
+    key: &K,
+    object: &Arc<ObjectRef>,
+) {
+    if let Some(names) = index.get_mut(key) {
+        names.remove(object);
+        if names.is_empty() {
+            index.remove(key);
         }
     }
 }

@@ -10,8 +10,8 @@ use meltemi_model::gateway::Chosen;
 use meltemi_model::policy::Client;
 use meltemi_model::proxy::{Capabilities, Interception};
 use meltemi_model::{
-    Certificates, Mesh, Proxy, Service, ServicePort, ServiceTarget, SidecarRule, Snapshot,
-    WorkloadSecurity,
+    Certificates, DnsCapture, Mesh, Proxy, Service, ServicePort, ServiceTarget, SidecarRule,
+    Snapshot, WorkloadSecurity,
 };
 use meltemi_types::{
     ClusterId, IpFamilies, Labels, Locality, Namespace, NetworkId, ObjectRef, Port, ProxyKind,
@@ -57,6 +57,8 @@ pub struct ClassKey {
     pub certificates: Certificates,
     /// What makes a gateway of it; `None` for all other kinds.
     pub edge: Option<Arc<Edge>>,
+    /// Whether allocated addresses are in use.
+    pub dns: DnsCapture,
     /// What its binary can do.
     pub capabilities: Capabilities,
 }
@@ -155,6 +157,7 @@ impl ClassKey {
             http10: proxy.http10,
             certificates: snapshot.certificates_of(proxy),
             edge: Edge::of(snapshot, proxy, &labels),
+            dns: proxy.dns,
             capabilities: proxy.capabilities,
         }
     }

@@ -199,6 +199,7 @@ fn address(endpoint: &Endpoint) -> Option<core::Address> {
         (EndpointAddress::Ip(ip), Some(port)) => Some(wire::address(ip, port)),
         (EndpointAddress::Name(name), Some(port)) => Some(wire::address(name, port)),
         (EndpointAddress::Pipe(path), _) => Some(wire::pipe(path)),
-        (EndpointAddress::Ip(_) | EndpointAddress::Name(_), None) => None,
+        (EndpointAddress::Ip(_) | EndpointAddress::Name(_), None)
+        | (EndpointAddress::Remote, _) => None,
     }
 }

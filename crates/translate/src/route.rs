@@ -44,7 +44,7 @@ use crate::wire;
 use catch_all::Rest;
 use meltemi_api::networking::destination_rule::ConsistentHashLb;
 use meltemi_api::networking::virtual_service::HttpRetry;
-use meltemi_model::{Patch, RouteTable, Service};
+use meltemi_model::{DnsCapture, Patch, RouteTable, Service};
 use meltemi_proto::envoy::config::route::v3 as envoy;
 use meltemi_types::{ClusterId, HostPattern, IpFamilies, Port, ProxyKind};
 use std::sync::Arc;
@@ -82,6 +82,7 @@ struct Client {
     domain: Arc<str>,
     cluster: ClusterId,
     families: IpFamilies,
+    dns: DnsCapture,
 }
 
 /// Mesh-wide settings that routes depend on.

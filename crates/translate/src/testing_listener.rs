@@ -76,6 +76,8 @@ pub(crate) fn service(name: &str, address: &str, all: &[(u32, Protocol)]) -> Ser
         age: age(1, name),
         addresses: BTreeMap::from([(ClusterId::default(), addresses.into())]),
         cidrs: Arc::from([]),
+        allocated: Arc::from([]),
+        subject_alt_names: Default::default(),
         ports: ports(all),
         resolution: match headless {
             true => Resolution::Passthrough,

@@ -106,6 +106,8 @@ impl<'a> View<'a> {
     /// The virtual addresses of a service for this class.
     #[must_use]
     pub fn vips(&self, service: &Service) -> Vec<std::net::IpAddr> {
-        service.vips(&self.key.cluster, self.key.families).collect()
+        service
+            .vips(&self.key.cluster, self.key.families, self.key.dns)
+            .collect()
     }
 }

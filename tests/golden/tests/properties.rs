@@ -3,6 +3,8 @@
 
 #[path = "properties/edge.rs"]
 mod edge;
+#[path = "properties/entries.rs"]
+mod entries;
 #[path = "properties/odd.rs"]
 mod odd;
 #[path = "properties/world.rs"]

@@ -84,6 +84,7 @@ impl Desk {
             let address = match &endpoint.address {
                 EndpointAddress::Ip(ip) => ip.to_string(),
                 EndpointAddress::Name(name) | EndpointAddress::Pipe(name) => name.to_string(),
+                EndpointAddress::Remote => String::new(),
             };
             (address, endpoint.locality.to_string())
         });

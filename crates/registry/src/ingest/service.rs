@@ -11,8 +11,8 @@ use k8s_openapi::api::core::v1::{ServicePort as K8sPort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use meltemi_api::Resource;
 use meltemi_model::{ExportTo, Mesh, Resolution, Service, ServiceKey, ServicePort, TargetPort};
-use meltemi_types::{HostPattern, ObjectRef, Port, PortName, Protocol, Selector};
-use std::collections::BTreeMap;
+use meltemi_types::{HostPattern, Namespace, ObjectRef, Port, PortName, Protocol, Selector};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub(crate) fn key(object: &ObjectRef, settings: &Settings) -> Option<ServiceKey>
 }
 
 /// The service of a key, from all clusters' objects; `None` when there is none.
-pub(crate) fn service(
+pub(crate) fn kubernetes(
     key: &ServiceKey,
     world: &World,
     settings: &Settings,
@@ -59,13 +59,9 @@ pub(crate) fn objects<'a>(
     world: &'a World,
     settings: &Settings,
 ) -> Vec<&'a Arc<Resource<ServiceSpec>>> {
-    let Some(name) = key
-        .host
-        .as_str()
-        .split('.')
-        .next()
-        .and_then(|n| n.parse().ok())
-    else {
+    let suffix = format!(".{}.svc.{}", key.namespace, settings.domain);
+    let name = key.host.as_str().strip_suffix(&suffix);
+    let Some(name) = name.and_then(|n| n.parse().ok()) else {
         return Vec::new();
     };
     let probe = ObjectRef {
@@ -103,14 +99,7 @@ fn clusters(world: &World) -> impl Iterator<Item = &meltemi_types::ClusterId> {
 fn from_object(key: &ServiceKey, object: &Resource<ServiceSpec>, mesh: &Mesh) -> Service {
     let spec = &object.spec;
     let annotation = |name: &str| object.meta.annotations.get(name).map(|v| &**v);
-    let default = ExportTo::read(
-        mesh.config
-            .default_service_export_to
-            .iter()
-            .map(String::as_str),
-        &key.namespace,
-        &ExportTo::Public,
-    );
+    let default = default_export_to(&key.namespace, mesh);
     let exported = annotation(EXPORT_TO).map(|v| v.split(',').collect::<Vec<_>>());
     let selector = spec.selector.as_ref().filter(|s| !s.is_empty());
     Service {
@@ -120,6 +109,8 @@ fn from_object(key: &ServiceKey, object: &Resource<ServiceSpec>, mesh: &Mesh) ->
         age: age(&object.meta),
         addresses: BTreeMap::new(),
         cidrs: Arc::from([]),
+        allocated: Arc::from([]),
+        subject_alt_names: BTreeSet::new(),
         ports: ports(spec).into(),
         resolution: resolution(spec),
         external: false,
@@ -150,6 +141,12 @@ fn from_object(key: &ServiceKey, object: &Resource<ServiceSpec>, mesh: &Mesh) ->
     }
 }
 
+/// Who sees the services of a namespace that say nothing about it.
+pub(crate) fn default_export_to(namespace: &Namespace, mesh: &Mesh) -> ExportTo {
+    let values = mesh.config.default_service_export_to.iter();
+    ExportTo::read(values.map(String::as_str), namespace, &ExportTo::Public)
+}
+
 fn resolution(spec: &ServiceSpec) -> Resolution {
     let alias = || spec.external_name.as_deref()?.parse::<HostPattern>().ok();
     match (spec.type_.as_deref(), spec.cluster_ip.as_deref()) {
@@ -169,7 +166,7 @@ fn virtual_addresses(spec: &ServiceSpec) -> Vec<IpAddr> {
         .filter_map(|a| a.parse().ok())
         .collect();
     ips.dedup();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     ips.retain(|ip| seen.insert(*ip));
     ips
 }

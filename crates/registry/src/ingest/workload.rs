@@ -1,23 +1,28 @@
-//! Workloads: pods that have an address and are not finished.
+//! Workloads: pods that have an address and are not finished, and WorkloadEntries.
 //!
-//! Locality: the pod's label `istio-locality`, else region and zone of its node. Network: the
+//! Of pods, locality: the pod's label `istio-locality`, else region and zone of its node. Network: the
 //! pod's label `topology.istio.io/network`, else its namespace's.
 
 use crate::world::World;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use meltemi_api::Resource;
-use meltemi_model::workload::{Workload, WorkloadIndex, WorkloadKey};
-use meltemi_types::{ClusterId, Locality, NetworkId, ObjectRef, Port, PortName};
+use meltemi_model::workload::{Workload, WorkloadIndex, WorkloadKey, WorkloadKind};
+use meltemi_types::{ClusterId, Labels, Locality, NetworkId, ObjectRef, Port, PortName};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-const NETWORK: &str = "topology.istio.io/network";
+pub(crate) const NETWORK: &str = "topology.istio.io/network";
 
 /// All workloads.
 pub(crate) fn index(world: &World) -> WorkloadIndex {
-    let workloads = world.pods.values().filter_map(|pod| workload(world, pod));
-    WorkloadIndex::new(workloads.map(|w| (w.key.clone(), Arc::new(w))).collect())
+    let keyed = |workload: Workload| (workload.key.clone(), Arc::new(workload));
+    let pods = world.pods.values().filter_map(|pod| workload(world, pod));
+    let entries = world
+        .workload_entries
+        .values()
+        .map(|w| super::entry::workload(w));
+    WorkloadIndex::new(pods.map(keyed).collect(), entries.map(keyed).collect())
 }
 
 fn workload(world: &World, pod: &Resource<Pod>) -> Option<Workload> {
@@ -34,6 +39,7 @@ fn workload(world: &World, pod: &Resource<Pod>) -> Option<Workload> {
             namespace: super::namespace(&pod.meta),
             name: object.name.clone(),
         },
+        kind: WorkloadKind::Pod,
         workload_name: owner_name(pod),
         ips: ips.into(),
         labels: pod.meta.labels.clone(),
@@ -93,14 +99,19 @@ fn container_ports(pod: &Resource<Pod>) -> BTreeMap<PortName, Port> {
         .collect()
 }
 
+/// The locality that a label says; `.` separates where there is no `/`.
+pub(crate) fn labelled_locality(labels: &Labels) -> Option<Locality> {
+    let label = labels.value("istio-locality")?;
+    let text = match label.contains('/') {
+        true => label.to_owned(),
+        false => label.replace('.', "/"),
+    };
+    Some(Locality::parse(&text))
+}
+
 fn locality(world: &World, pod: &Resource<Pod>) -> Locality {
-    if let Some(label) = pod.meta.labels.value("istio-locality") {
-        let text = if label.contains('/') {
-            label.to_owned()
-        } else {
-            label.replace('.', "/")
-        };
-        return Locality::parse(&text);
+    if let Some(label) = labelled_locality(&pod.meta.labels) {
+        return label;
     }
     let node = pod.spec.spec.as_ref().and_then(|s| s.node_name.as_deref());
     node.and_then(|node| cluster_object(&pod.meta.object.cluster, "Node", node))

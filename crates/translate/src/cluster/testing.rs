@@ -111,6 +111,8 @@ pub(crate) fn service(name: &str, protocol: Protocol, resolution: Resolution) ->
         },
         addresses: BTreeMap::new(),
         cidrs: Arc::from([]),
+        allocated: Arc::from([]),
+        subject_alt_names: Default::default(),
         ports: Arc::from([ServicePort {
             number: Port::new(80).unwrap(),
             name: "http".parse().unwrap(),

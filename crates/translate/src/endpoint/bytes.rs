@@ -69,7 +69,8 @@ fn address(out: &mut Out, endpoint: &Endpoint) {
         (EndpointAddress::Pipe(path), _) => {
             out.message(1, |out| out.message(2, |out| out.text(1, path)));
         }
-        (EndpointAddress::Ip(_) | EndpointAddress::Name(_), None) => {}
+        (EndpointAddress::Ip(_) | EndpointAddress::Name(_), None)
+        | (EndpointAddress::Remote, _) => {}
     }
 }
 

@@ -89,7 +89,8 @@ impl Filter {
             (EndpointAddress::Name(_), Names::Resolved) => endpoint.port.is_some(),
             (EndpointAddress::Pipe(_), Names::Refused) => true,
             (EndpointAddress::Name(_), Names::Refused)
-            | (EndpointAddress::Pipe(_), Names::Resolved) => false,
+            | (EndpointAddress::Pipe(_), Names::Resolved)
+            | (EndpointAddress::Remote, _) => false,
         };
         let healthy = match endpoint.health {
             Health::Healthy => true,

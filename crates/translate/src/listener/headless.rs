@@ -25,7 +25,7 @@ pub(super) fn by_address(protocol: Protocol) -> bool {
 pub(super) fn ips(endpoints: &[meltemi_model::Endpoint]) -> BTreeSet<IpAddr> {
     let ip = |endpoint: &meltemi_model::Endpoint| match &endpoint.address {
         EndpointAddress::Ip(ip) => Some(*ip),
-        EndpointAddress::Name(_) | EndpointAddress::Pipe(_) => None,
+        EndpointAddress::Name(_) | EndpointAddress::Pipe(_) | EndpointAddress::Remote => None,
     };
     endpoints.iter().filter_map(ip).collect()
 }

@@ -59,7 +59,7 @@ pub(super) fn names(client: &Client, host: &HostInput) -> Names {
             names.push(&pod, NameKind::Short);
         }
     }
-    for address in service.vips(&client.cluster, client.families) {
+    for address in service.vips(&client.cluster, client.families, client.dns) {
         names.push(&bracketed(address), NameKind::Address);
     }
     names

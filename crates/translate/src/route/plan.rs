@@ -96,6 +96,7 @@ impl<'a, 'v> Planner<'a, 'v> {
                 domain: view.key.domain.clone(),
                 cluster: view.key.cluster.clone(),
                 families: view.key.families,
+                dns: view.key.dns,
             }),
             rest,
             rest_origin,
@@ -246,6 +247,6 @@ fn is_bound(view: &View<'_>, egress: &Egress) -> bool {
 
 /// True when the service has an address that listeners of its own can stand at.
 fn has_address(view: &View<'_>, service: &Service) -> bool {
-    let mut vips = service.vips(&view.key.cluster, view.key.families);
+    let mut vips = service.vips(&view.key.cluster, view.key.families, view.key.dns);
     vips.next().is_some()
 }

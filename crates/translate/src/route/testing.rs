@@ -119,6 +119,8 @@ impl Fixture {
             origin,
             addresses: BTreeMap::new(),
             cidrs: [].into(),
+            allocated: [].into(),
+            subject_alt_names: Default::default(),
             ports: ports.collect(),
             resolution: Resolution::Endpoints,
             external: false,

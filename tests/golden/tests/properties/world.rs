@@ -6,7 +6,7 @@ use meltemi_api::Change;
 use meltemi_api::yaml::{self, Outcome, Source};
 use meltemi_golden::compose::sidecar;
 use meltemi_model::proxy::Interception;
-use meltemi_model::{Certificates, Proxy};
+use meltemi_model::{Certificates, DnsCapture, Proxy};
 use meltemi_types::ObjectRef;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -56,6 +56,7 @@ pub(crate) fn proxies() -> Result<Vec<Proxy>> {
     };
     let stranger = Proxy {
         interception: Interception::Tproxy,
+        dns: DnsCapture::On,
         ..sidecar("e-1", "z", "fd00::9", &json!({}))?
     };
     let router = edge::router("f-1", "team", "10.0.0.8")?;
@@ -73,7 +74,7 @@ pub(crate) fn namespace() -> impl Strategy<Value = &'static str> {
     select(&["shop", "team"][..])
 }
 
-fn app() -> impl Strategy<Value = &'static str> {
+pub(crate) fn app() -> impl Strategy<Value = &'static str> {
     select(&["a", "b", "c"][..])
 }
 
@@ -416,6 +417,7 @@ pub(crate) fn any_object() -> impl Strategy<Value = String> {
         1 => edge::ingress(),
         2 => scoping(),
         2 => security(),
+        7 => super::entries::any_entry(),
         1 => mesh(),
     ]
 }
