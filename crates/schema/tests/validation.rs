@@ -17,8 +17,8 @@ use std::path::PathBuf;
 const FLOORS: &[(&str, usize)] = &[
     ("crd", 98),
     ("crd+webhook", 98),
-    ("webhook", 90),
-    ("mesh", 70),
+    ("webhook", 98),
+    ("mesh", 90),
 ];
 
 #[test]

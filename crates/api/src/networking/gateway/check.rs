@@ -187,7 +187,7 @@ mod tests {
                 "",
             ),
             (format!("{port}, hosts: ['~/a.com', 'ns/*.b.com']"), ""),
-            (format!("{port}"), "Required spec.servers[0].hosts"),
+            (port.to_string(), "Required spec.servers[0].hosts"),
             (
                 format!("{port}, hosts: ['a.*.com']"),
                 "InvalidHost spec.servers[0].hosts[0]",
