@@ -3,6 +3,7 @@
 use crate::shell::{self, cargo, output, say};
 use anyhow::{Context, Result};
 use meltemi_testkit::paths;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
@@ -30,10 +31,11 @@ fn names() -> clap::builder::PossibleValuesParser {
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("fmt", fmt),
     ("lint", lint),
     ("test", || xtask(&["test"])),
+    ("score", score),
     ("check-each", check_each),
     ("generate", || xtask(&["generate", "--check"])),
     ("doc", doc),
@@ -95,6 +97,33 @@ fn doc() -> Result<()> {
     shell::run(
         "documentation",
         command.env("RUSTDOCFLAGS", "--deny warnings"),
+    )
+}
+
+/// How many of the published traffic scenarios end where they should.
+fn score() -> Result<()> {
+    let named = std::env::var_os("MELTEMI_EXAMPLES").map(PathBuf::from);
+    let dir = named.unwrap_or_else(|| paths::repository().join("../shared/examples"));
+    if !dir.join("simulation").is_dir() {
+        say(&format!(
+            "no score was taken: there are no examples in {}",
+            dir.display()
+        ));
+        return Ok(());
+    }
+    let args = [
+        "test",
+        "--package",
+        "meltemi-cli",
+        "--test",
+        "score",
+        "--",
+        "--nocapture",
+    ];
+    let mut command = cargo(&args);
+    shell::run(
+        "traffic scenarios",
+        command.env("MELTEMI_EXAMPLES_REQUIRED", "1"),
     )
 }
 
