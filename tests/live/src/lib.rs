@@ -6,5 +6,6 @@
 #![deny(missing_docs)]
 
 pub mod load;
+pub mod scenario;
 pub mod scene;
 pub mod shop;
