@@ -138,7 +138,7 @@ impl SecurityIndex {
         let wide = [Some(root), Some(namespace).filter(|n| *n != root)];
         let modes = wide.into_iter().flatten().filter_map(|n| self.wide(n));
         NamespacePeers {
-            mode: modes.filter_map(|p| p.mode).last().unwrap_or_default(),
+            mode: modes.filter_map(|p| p.mode).next_back().unwrap_or_default(),
             narrow: self.narrow(root, namespace).cloned().collect(),
         }
     }
