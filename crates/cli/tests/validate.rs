@@ -77,7 +77,7 @@ fn json_says_the_same() {
     assert_eq!(object["verdict"], "invalid");
     let found = &object["diagnostics"][0];
     assert_eq!(found["path"], "spec.tracing[0].randomSamplingPercentage");
-    assert_eq!((&found["line"], &found["column"]), (&12.into(), &5.into()));
+    assert_eq!((&found["line"], &found["column"]), (&13.into(), &5.into()));
 }
 
 #[test]

@@ -117,6 +117,12 @@ fn an_object_twice_in_a_file_is_used_once() {
 fn warnings_come_with_the_object() {
     let mut ledger = Ledger::default();
     let text = "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: t}\n";
-    assert_eq!(put(&mut ledger, "x", text), ["x: MLT0212"]);
-    assert_eq!(say(ledger.say(&unit("x"), Vec::new())), ["x: "]);
+    assert_eq!(
+        put(&mut ledger, "x", text),
+        ["+Telemetry default/t", "x: MLT0212"]
+    );
+    assert_eq!(
+        say(ledger.remove(&unit("x"))),
+        ["-Telemetry default/t", "x: "]
+    );
 }
