@@ -41,6 +41,9 @@ pub(super) fn node(proxy: &ProxyEntry) -> Node {
     Node::new(facts, format!("proxy.{namespace}"))
 }
 
+/// Where the certificate of a proxy comes from.
+const CERTIFICATES: &str = "MELTEMI_CERTIFICATES";
+
 fn metadata(proxy: &ProxyEntry, namespace: &str) -> Map<String, Value> {
     let mut all = Map::new();
     // Expectations are written for proxies that are in the mesh with all that belongs to it.
@@ -56,6 +59,9 @@ fn metadata(proxy: &ProxyEntry, namespace: &str) -> Map<String, Value> {
         (!ips.is_empty()).then(|| ips.join(",").into()),
     );
     put("NAMESPACE", Some(namespace.into()));
+    // As an injected proxy, whose agent has a certificate, unless the scenario says otherwise.
+    let told = proxy.metadata.keys().any(|field| field == CERTIFICATES);
+    put(CERTIFICATES, (!told).then(|| "SDS".into()));
     let labels = proxy.labels.iter();
     let labels: Map<String, Value> = labels
         .map(|(k, v)| (k.clone(), v.as_str().into()))
