@@ -65,8 +65,20 @@ fn translate(snapshot: Arc<Snapshot>, proxy: &Proxy) -> Composed {
 /// # Errors
 /// A part is not what it should be.
 pub fn sidecar(name: &str, namespace: &str, ip: &str, labels: &Value) -> Result<Proxy> {
+    proxy("sidecar", (name, namespace, ip), labels)
+}
+
+/// A gateway's proxy that says as little.
+///
+/// # Errors
+/// A part is not what it should be.
+pub fn router(name: &str, namespace: &str, ip: &str, labels: &Value) -> Result<Proxy> {
+    proxy("router", (name, namespace, ip), labels)
+}
+
+fn proxy(kind: &str, (name, namespace, ip): (&str, &str, &str), labels: &Value) -> Result<Proxy> {
     let mut facts = NodeFacts {
-        id: format!("sidecar~{ip}~{name}.{namespace}~{namespace}.svc.cluster.local"),
+        id: format!("{kind}~{ip}~{name}.{namespace}~{namespace}.svc.cluster.local"),
         ..NodeFacts::default()
     };
     facts.metadata.insert("LABELS".into(), labels.clone());

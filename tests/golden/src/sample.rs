@@ -1,7 +1,8 @@
 //! A sample: what a user applies to try a mesh out, and one Pod for each Deployment in it, since
-//! no cluster makes them here. Every Pod has an address of this machine to itself.
+//! no cluster makes them here. Every Pod has an address of this machine to itself. The gateway,
+//! which samples leave to the installation, is added; its ports are free ones of this machine.
 
-use crate::compose::sidecar;
+use crate::compose::{router, sidecar};
 use anyhow::{Context, Result, ensure};
 use meltemi_api::Change;
 use meltemi_files::{Input, Options, documents, read};
@@ -10,6 +11,7 @@ use meltemi_testkit::lease::Lease;
 use meltemi_testkit::paths::repository;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
 /// The samples of our own, by their directories in `manifests/`.
@@ -31,6 +33,33 @@ const PUBLISHED: [(&str, &[&str]); 3] = [
     ("sleep", &["sleep/sleep.yaml"]),
 ];
 
+/// The ports that samples open at the gateway.
+const GATEWAY_PORTS: [u16; 2] = [80, 31400];
+
+/// The gateway of an installation.
+const GATEWAY: &str = "apiVersion: v1
+kind: Service
+metadata:
+  name: istio-ingressgateway
+  namespace: istio-system
+spec:
+  selector: {istio: ingressgateway}
+  ports:
+PORTS
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: istio-ingressgateway
+  namespace: istio-system
+spec:
+  template:
+    metadata:
+      labels: {app: istio-ingressgateway, istio: ingressgateway}
+    spec:
+      containers: [{name: istio-proxy}]
+";
+
 /// Manifests, read, with Pods.
 #[derive(Debug)]
 pub struct Sample {
@@ -40,6 +69,8 @@ pub struct Sample {
     pub changes: Vec<Change>,
     /// One for each Deployment.
     pub pods: Vec<Pod>,
+    /// Where the gateway listens.
+    pub doors: Vec<u16>,
 }
 
 /// A Pod that stands for a Deployment.
@@ -47,7 +78,7 @@ pub struct Sample {
 pub struct Pod {
     /// Its name.
     pub name: String,
-    /// The sidecar beside it.
+    /// The sidecar beside it, or what it is itself.
     pub proxy: Proxy,
     /// Its address, held as long as the Pod lives.
     pub lease: Lease,
@@ -108,8 +139,15 @@ impl Sample {
     pub fn read(name: &str, paths: &[PathBuf]) -> Result<Self> {
         let mut inputs: Vec<Input> = paths.iter().cloned().map(Input::Path).collect();
         let mut pods = Vec::new();
-        for path in files(paths)? {
-            let text = std::fs::read_to_string(&path)?;
+        let (doors, gateway) = gateway()?;
+        let texts = files(paths)?.into_iter().map(std::fs::read_to_string);
+        let mut texts = texts.collect::<Result<Vec<_>, _>>()?;
+        inputs.push(Input::Text {
+            name: "gateway.yaml".into(),
+            bytes: gateway.clone().into_bytes(),
+        });
+        texts.push(gateway);
+        for text in texts {
             for document in serde_yaml::Deserializer::from_str(&text) {
                 let value = Value::deserialize(document)?;
                 if value.get("kind").is_some_and(|kind| kind == "Deployment") {
@@ -129,8 +167,24 @@ impl Sample {
             name: name.to_owned(),
             changes: read(&inputs, &options)?,
             pods,
+            doors,
         })
     }
+}
+
+/// The gateway's objects, and the ports of its workload.
+fn gateway() -> Result<(Vec<u16>, String)> {
+    let held = GATEWAY_PORTS.map(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)));
+    let mut doors = Vec::new();
+    let mut ports = Vec::new();
+    for (port, held) in GATEWAY_PORTS.into_iter().zip(held) {
+        let door = held?.local_addr()?.port();
+        ports.push(format!(
+            "  - {{name: tcp-{port}, port: {port}, targetPort: {door}}}"
+        ));
+        doors.push(door);
+    }
+    Ok((doors, GATEWAY.replace("PORTS", &ports.join("\n"))))
 }
 
 /// The files themselves, those of directories by name.
@@ -170,8 +224,12 @@ fn pod(deployment: Deployment) -> Result<(Pod, Input)> {
         "spec": part("/template/spec"),
         "status": { "podIP": ip, "conditions": [{ "type": "Ready", "status": "True" }] },
     });
+    let is_gateway = labels.get("istio").is_some_and(|it| it == "ingressgateway");
     let pod = Pod {
-        proxy: sidecar(&name, &namespace, &ip, &labels)?,
+        proxy: match is_gateway {
+            true => router(&name, &namespace, &ip, &labels)?,
+            false => sidecar(&name, &namespace, &ip, &labels)?,
+        },
         name: name.clone(),
         lease,
     };

@@ -2,7 +2,8 @@
 //! every cluster that has an endpoint answers, asked by itself and through the routes.
 //!
 //! Envoy stands where no traffic is captured, so a listener of the test's own stands before the
-//! clusters: one that goes where a header says, and one for each route configuration.
+//! clusters: one that goes where a header says, and one for each route configuration. A gateway
+//! binds its own ports and is asked there, too.
 
 use anyhow::{Context, Result, bail, ensure};
 use meltemi_bootstrap::XdsProtocol;
@@ -15,6 +16,7 @@ use meltemi_testkit::http::{Client, Request};
 use meltemi_testkit::lease::Lease;
 use meltemi_testkit::process::{Process, Spec};
 use meltemi_testkit::{paths, wait};
+use meltemi_types::ProxyKind;
 use meltemi_types::xds::{ENDPOINT, LISTENER, ROUTE};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,9 +46,17 @@ fn every_sample_is_taken_whole_and_every_cluster_answers() -> Result<()> {
 }
 
 fn play(sample: &Sample, stage: &mut Stage, client: &Client) -> Result<()> {
+    let routers = sample.pods.iter();
+    let routers = routers.filter(|pod| pod.proxy.kind() == ProxyKind::Router);
+    let gateways: BTreeSet<_> = routers.map(|pod| pod.lease.address()).collect();
     let composed = sample.pods.iter().map(|pod| {
         let composed = compose::compose(sample.changes.clone(), &pod.proxy);
-        Ok((pod, endpoints(&composed)?, composed))
+        let mut endpoints = endpoints(&composed)?;
+        // The gateway is an Envoy of its own, and none runs while others are asked.
+        for behind in endpoints.values_mut() {
+            behind.retain(|(ip, _)| !gateways.contains(ip));
+        }
+        Ok((pod, endpoints, composed))
     });
     let composed = composed.collect::<Result<Vec<_>>>()?;
     let mut wanted = BTreeSet::new();
@@ -57,7 +67,11 @@ fn play(sample: &Sample, stage: &mut Stage, client: &Client) -> Result<()> {
     }
     let _running = echoes(sample, &wanted, stage.dir())?;
     for (pod, endpoints, composed) in &composed {
-        let asked = ask(composed, endpoints, (stage, client)).with_context(|| pod.name.clone())?;
+        let mut asked =
+            ask(composed, endpoints, (stage, client)).with_context(|| pod.name.clone())?;
+        if pod.proxy.kind() == ProxyKind::Router {
+            asked += enter(composed, &sample.doors, client)?;
+        }
         eprintln!("{}: {} answered {asked} requests", sample.name, pod.name);
     }
     ensure!(stage.rejected()? == 0, "Envoy has refused something");
@@ -176,17 +190,60 @@ fn ask(
     Ok(asked)
 }
 
-/// Asks a virtual host under its first name; the one for hosts that nobody knows is left out.
+/// Asks a virtual host under its first name, where its first route leads; those for hosts that
+/// nobody knows are left out.
 fn through(client: &Client, at: SocketAddr, host: &Value) -> Result<u32> {
-    let domain = text(host, "/domains/0")?;
-    if domain == "*" {
+    let (name, domain) = (text(host, "/name")?, text(host, "/domains/0")?);
+    if matches!(name, "allow_any" | "block_all") || name.starts_with("blackhole:") {
         return Ok(0);
     }
-    let answer = client.send(&Request::get(at, domain, "/"))?;
+    let domain = if domain == "*" {
+        "any.example.com"
+    } else {
+        domain
+    };
+    let kinds = ["prefix", "path", "path_separated_prefix"].into_iter();
+    let mut paths = kinds.filter_map(|kind| text(host, &format!("/routes/0/match/{kind}")).ok());
+    let path = paths.next().unwrap_or("/");
+    let answer = client.send(&Request::get(at, domain, path))?;
     if answer.status != 200 {
-        bail!("{domain} answers {} {:?}", answer.status, answer.text());
+        let said = answer.text();
+        bail!("{domain}{path} answers {} {said:?}", answer.status);
     }
     Ok(1)
+}
+
+/// Asks at the ports that a gateway binds: each virtual host, or whoever is behind TCP.
+fn enter(composed: &Composed, doors: &[u16], client: &Client) -> Result<u32> {
+    let resources = compose::resources(&composed.assigned);
+    let tables = compose::all_json(&resources, ROUTE)?;
+    let mut asked = 0;
+    for listener in compose::all_json(&resources, LISTENER)? {
+        let port = listener.pointer("/address/socket_address/port_value");
+        let port = u16::try_from(port.and_then(Value::as_u64).context("a port")?)?;
+        ensure!(doors.contains(&port), "port {port} is none of {doors:?}");
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let filter = "/filter_chains/0/filters/0/typed_config";
+        let Ok(table) = text(&listener, &format!("{filter}/rds/route_config_name")) else {
+            let answer = client.send(&Request::get(at, "tcp", "/"))?;
+            ensure!(
+                answer.status == 200,
+                "port {port} answers {}",
+                answer.status
+            );
+            asked += 1;
+            continue;
+        };
+        let mut tables = tables.iter();
+        let table = tables.find(|t| text(t, "/name").is_ok_and(|name| name == table));
+        let mut through_it = 0;
+        for host in list(table.context("a route configuration")?, "/virtual_hosts") {
+            through_it += through(client, at, host)?;
+        }
+        ensure!(through_it > 0, "nothing is behind port {port}");
+        asked += through_it;
+    }
+    Ok(asked)
 }
 
 /// A free port of an address that is ours.
