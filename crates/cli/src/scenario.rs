@@ -1,6 +1,7 @@
 //! A traffic scenario: objects, a proxy, calls, and what is expected to become of them. The schema
 //! is that of the upstream project's own traffic tests, written down as YAML.
 
+mod hosts;
 mod objects;
 mod proxy;
 mod read;

@@ -1,7 +1,7 @@
 //! The objects of a scenario as changes, in the form in which any source says them. Lines are
 //! those of the scenario file wherever its texts are literal blocks; columns are of the text.
 
-use super::{Scenario, registry};
+use super::{Scenario, hosts, registry};
 use crate::failure::{Failure, INTERNAL};
 use meltemi_api::Change;
 use meltemi_files::{Input, Options};
@@ -23,6 +23,7 @@ pub(super) fn changes(scenario: &Scenario) -> Result<Vec<Change>, Failure> {
         .map(|(field, text)| input(scenario, &field, &text))
         .collect();
     let mut changes = read(&inputs, &Options::default())?;
+    hosts::complete(&mut changes);
     for (cluster, text) in &content.kube_objects_by_cluster {
         let options = Options {
             cluster: cluster.parse().map_err(|error| {

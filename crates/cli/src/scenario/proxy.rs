@@ -41,9 +41,6 @@ pub(super) fn node(proxy: &ProxyEntry) -> Node {
     Node::new(facts, format!("proxy.{namespace}"))
 }
 
-/// Where the certificate of a proxy comes from.
-const CERTIFICATES: &str = "MELTEMI_CERTIFICATES";
-
 fn metadata(proxy: &ProxyEntry, namespace: &str) -> Map<String, Value> {
     let mut all = Map::new();
     // Expectations are written for proxies that are in the mesh with all that belongs to it.
@@ -58,10 +55,8 @@ fn metadata(proxy: &ProxyEntry, namespace: &str) -> Map<String, Value> {
         "INSTANCE_IPS",
         (!ips.is_empty()).then(|| ips.join(",").into()),
     );
-    put("NAMESPACE", Some(namespace.into()));
-    // As an injected proxy, whose agent has a certificate, unless the scenario says otherwise.
-    let told = proxy.metadata.keys().any(|field| field == CERTIFICATES);
-    put(CERTIFICATES, (!told).then(|| "SDS".into()));
+    let own = proxy.metadata_namespace.as_deref();
+    put("NAMESPACE", Some(own.unwrap_or(namespace).into()));
     let labels = proxy.labels.iter();
     let labels: Map<String, Value> = labels
         .map(|(k, v)| (k.clone(), v.as_str().into()))
