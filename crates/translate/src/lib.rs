@@ -19,6 +19,7 @@ pub mod http;
 pub mod listener;
 pub mod memo;
 pub mod name;
+pub mod name_table;
 pub mod plan;
 pub mod route;
 pub(crate) mod secret;
