@@ -19,9 +19,7 @@ use crate::wire;
 use locality::Preference;
 use meltemi_api::networking::destination_rule::Subset;
 use meltemi_model::security::MtlsMode;
-use meltemi_model::{
-    Endpoint, EndpointAddress, Health, NamespacePeers, NetworkIndex, TlsMode,
-};
+use meltemi_model::{Endpoint, EndpointAddress, Health, NamespacePeers, NetworkIndex, TlsMode};
 use meltemi_proto::envoy::config::core::v3 as core;
 use meltemi_proto::envoy::config::endpoint::v3 as envoy;
 use meltemi_proto::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;

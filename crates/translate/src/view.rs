@@ -3,8 +3,8 @@
 use crate::class::ClassKey;
 use meltemi_model::policy::Client;
 use meltemi_model::{
-    Attachment, GatewayRule, Imported, Mesh, NamespacePeers, NetworkIndex, RouteTable, Scope, Service,
-    ServiceEndpoints, Snapshot, TrafficRule,
+    Attachment, GatewayRule, Imported, Mesh, NamespacePeers, NetworkIndex, RouteTable, Scope,
+    Service, ServiceEndpoints, Snapshot, TrafficRule,
 };
 use meltemi_types::{HostPattern, ObjectRef};
 use std::collections::BTreeMap;

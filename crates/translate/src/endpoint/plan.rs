@@ -110,7 +110,10 @@ fn filter(view: &View<'_>, spot: &Spot<'_>) -> Filter {
         families: view.key.families,
         names: match spot.discovery {
             Discovery::StrictDns | Discovery::LogicalDns => Names::Resolved,
-            Discovery::Endpoints | Discovery::Destination | Discovery::Nowhere => Names::Refused,
+            Discovery::Endpoints
+            | Discovery::Destination
+            | Discovery::Requested
+            | Discovery::Nowhere => Names::Refused,
         },
         cluster: is_cluster_local(service, view.mesh()).then(|| view.key.cluster.clone()),
         node: service.node_local.then(node),
