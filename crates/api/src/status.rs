@@ -1,5 +1,5 @@
-//! The status of mesh objects, as far as the mesh reads it back: the condition `Healthy` of
-//! WorkloadEntries and the addresses allocated for ServiceEntries.
+//! The status of objects, as far as the mesh reads it: the condition `Healthy` of WorkloadEntries,
+//! the addresses allocated for ServiceEntries, and what load balancers gave to Services.
 //!
 //! Follows <https://istio.io/latest/docs/reference/config/meta/v1alpha1/istio-status/>. Istio
 //! writes it; what does not fit in here is left out without a word, since it is no user's mistake.
@@ -13,6 +13,8 @@ message! {
         pub conditions: Vec<Condition>,
         /// Addresses allocated for the hosts of a ServiceEntry.
         pub addresses: Vec<AllocatedAddress>,
+        /// What a load balancer gave to a Service.
+        pub load_balancer: Option<LoadBalancer>,
     }
 }
 
@@ -42,6 +44,24 @@ message! {
         pub value: String,
         /// The host; empty means every host of the object.
         pub host: String,
+    }
+}
+
+message! {
+    /// Where a load balancer listens for a Service.
+    pub struct LoadBalancer {
+        /// Its addresses.
+        pub ingress: Vec<LoadBalancerIngress>,
+    }
+}
+
+message! {
+    /// One address of a load balancer.
+    pub struct LoadBalancerIngress {
+        /// The IP address.
+        pub ip: Option<String>,
+        /// The DNS name, where it has one instead.
+        pub hostname: Option<String>,
     }
 }
 

@@ -65,7 +65,7 @@ pub(crate) struct Translate {
     /// The proxy and the objects of a scenario file, as `meltemi test` reads it.
     #[arg(long, value_name = "FILE")]
     pub(crate) scenario: Option<PathBuf>,
-    /// Print one type of resources only (secret, extension and nametable come later).
+    /// Print one type of resources only (secret and extension come later).
     #[arg(long = "type", value_enum, default_value = "all", value_name = "TYPE")]
     pub(crate) kind: Kind,
     /// Print only resources of this name.

@@ -209,11 +209,22 @@ fn input_that_does_not_exist_is_66() {
 }
 
 #[test]
+fn the_name_table_is_that_of_a_proxy_that_captures_dns() {
+    let run = translate(&["--proxy", FRONTEND, "--type", "nametable", "-o", "json"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let document = run.json();
+    let table = &document["resources"]["nametable"][0]["resource"]["table"];
+    let reviews = &table["reviews.shop.svc.cluster.local"];
+    assert_eq!(reviews["shortname"], "reviews", "{table}");
+    assert_eq!(reviews["registry"], "Kubernetes");
+    assert!(!reviews["ips"].as_array().unwrap().is_empty());
+}
+
+#[test]
 fn what_comes_later_says_so() {
     for (flag, value) in [
         ("--type", "secret"),
         ("--type", "extension"),
-        ("--type", "nametable"),
         ("--mesh-networks", "x.yaml"),
     ] {
         translate(&["--proxy", FRONTEND, flag, value]).failed(64, "comes later");

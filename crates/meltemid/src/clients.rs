@@ -3,7 +3,7 @@
 use crate::plane::class_of;
 use meltemi_model::Proxy;
 use meltemi_translate::Assigned;
-use meltemi_types::xds::{CLUSTER, ENDPOINT, LISTENER, ROUTE};
+use meltemi_types::xds::{CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE};
 use meltemi_xds::{Assignment, Layer};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -42,7 +42,8 @@ impl Round {
                     .with(ENDPOINT, shared(&outbound.endpoints))
                     .with(LISTENER, shared(&outbound.listeners))
                     .with(LISTENER, own(&inbound.listeners))
-                    .with(ROUTE, shared(&outbound.routes)),
+                    .with(ROUTE, shared(&outbound.routes))
+                    .with(NAME_TABLE, shared(&outbound.names)),
             )
         };
         self.made.entry(id).or_insert_with(make).clone()

@@ -66,6 +66,8 @@ pub struct EndpointWorkload {
     pub account: Option<ServiceAccount>,
     /// Its node, for node-local traffic policies.
     pub node: Option<Arc<str>>,
+    /// `HOST.SUBDOMAIN` of a pod with a subdomain: its name below a headless service's domain.
+    pub dns_name: Option<Arc<str>>,
 }
 
 /// One address of one service port.

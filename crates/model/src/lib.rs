@@ -8,6 +8,7 @@
 pub mod endpoint;
 pub mod gateway;
 pub mod mesh;
+pub mod network;
 pub mod order;
 pub mod patch;
 pub mod policy;
@@ -28,6 +29,7 @@ pub use endpoint::{
 };
 pub use gateway::{GatewayIndex, GatewayRule, GatewayServer};
 pub use mesh::Mesh;
+pub use network::{NetworkGateway, NetworkIndex};
 pub use order::Age;
 pub use patch::Patch;
 pub use policy::{PolicyIndex, TrafficRule};
@@ -51,6 +53,8 @@ pub struct Snapshot {
     pub endpoints: Arc<EndpointIndex>,
     /// Workloads (pods and WorkloadEntries) by name and address.
     pub workloads: Arc<WorkloadIndex>,
+    /// Gateways into networks that are not flat with others.
+    pub networks: Arc<NetworkIndex>,
     /// Route tables: VirtualServices lowered.
     pub routes: Arc<RouteIndex>,
     /// Traffic policies: DestinationRules merged.

@@ -97,6 +97,8 @@ pub struct Service {
     pub subject_alt_names: BTreeSet<Arc<str>>,
     /// Only endpoints on the caller's node (`internalTrafficPolicy: Local`).
     pub node_local: bool,
+    /// Pods that are not ready have names too (`publishNotReadyAddresses`).
+    pub publish_not_ready: bool,
     /// `trafficDistribution`, as written.
     pub traffic_distribution: Option<Arc<str>>,
 }

@@ -54,6 +54,8 @@ pub struct Workload {
     pub network: Option<NetworkId>,
     /// The node it runs on.
     pub node: Option<Arc<str>>,
+    /// `HOST.SUBDOMAIN` of a pod with a subdomain.
+    pub dns_name: Option<Arc<str>>,
     /// Container ports by name; of entries, ports by the name of the service port.
     pub ports: BTreeMap<PortName, Port>,
     /// True when it is ready (or says nothing about it).

@@ -1,6 +1,6 @@
 //! The type addresses of the resources that proxies ask for.
 
-pub use meltemi_types::xds::{CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET};
+pub use meltemi_types::xds::{CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE, SECRET};
 
 /// What every type address starts with.
 pub const PREFIX: &str = "type.googleapis.com/";
@@ -9,8 +9,6 @@ pub const PREFIX: &str = "type.googleapis.com/";
 pub const EXTENSION: &str = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
 /// Runtime layers (RTDS).
 pub const RUNTIME: &str = "type.googleapis.com/envoy.service.runtime.v3.Runtime";
-/// The host table for a node agent's DNS (NDS).
-pub const NAME_TABLE: &str = "type.googleapis.com/istio.networking.nds.v1.NameTable";
 
 /// The message name inside a type address: what follows the last slash.
 #[must_use]

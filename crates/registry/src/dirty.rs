@@ -1,6 +1,7 @@
 //! What a change can have touched: right, or too wide, never too narrow.
 
 use crate::ingest::entry;
+use crate::ingest::workload::NETWORK;
 use crate::world::{Touched, World, slice_service};
 use meltemi_api::Object;
 use meltemi_model::ServiceKey;
@@ -46,6 +47,7 @@ pub(crate) struct Dirty {
     pub(crate) entries: BTreeSet<ServiceKey>,
     /// What ServiceEntries declare whose endpoints may differ.
     pub(crate) entry_endpoints: BTreeSet<ServiceKey>,
+    pub(crate) networks: bool,
     pub(crate) routes: bool,
     pub(crate) policies: bool,
     pub(crate) sidecars: bool,
@@ -64,6 +66,7 @@ impl Dirty {
             endpoints: Services::everything(),
             entries: BTreeSet::new(),
             entry_endpoints: BTreeSet::new(),
+            networks: true,
             routes: true,
             policies: true,
             sidecars: true,
@@ -87,6 +90,7 @@ impl Dirty {
                 // Ingresses name its ports.
                 self.routes |= !world.ingresses.is_empty();
                 self.endpoints.add(service.meta.object.clone());
+                self.networks |= service.meta.labels.value(NETWORK).is_some();
             }
             Object::EndpointSlice(slice) => {
                 if let Some(service) = slice_service(slice) {
@@ -103,6 +107,7 @@ impl Dirty {
             Object::Pod(pod) => self.by_workload(world, &pod.meta.object),
             Object::Namespace(_) | Object::Node(_) => {
                 self.workloads = true;
+                self.networks = true;
                 self.endpoints = Services::everything();
             }
             Object::VirtualService(_) => self.routes = true,

@@ -297,5 +297,6 @@ fn facts(workload: &Workload) -> EndpointWorkload {
         labels: workload.labels.clone(),
         account: workload.account.clone(),
         node: workload.node.clone(),
+        dns_name: workload.dns_name.clone(),
     }
 }

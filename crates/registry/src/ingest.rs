@@ -4,6 +4,7 @@ pub(crate) mod allocate;
 pub(crate) mod entry;
 pub(crate) mod gateway;
 pub(crate) mod mesh;
+pub(crate) mod network;
 pub(crate) mod policy;
 pub(crate) mod security;
 pub(crate) mod service;

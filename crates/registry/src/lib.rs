@@ -93,6 +93,9 @@ impl Registry {
         if dirty.workloads {
             keep(&mut next.workloads, ingest::workload::index(&self.world));
         }
+        if dirty.networks {
+            keep(&mut next.networks, ingest::network::index(&self.world));
+        }
         self.rebuild_services(&dirty, &mut next);
         let endpoints = self.rebuild_endpoints(&dirty, &mut next);
         if dirty.policies {

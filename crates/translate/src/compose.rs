@@ -7,7 +7,7 @@ mod make;
 
 use crate::class::{ClassKey, Deciding, InboundKey};
 use crate::view::View;
-use crate::{cluster, endpoint, listener, route};
+use crate::{cluster, endpoint, listener, name_table, route};
 use make::{Memos, Steps, make};
 use meltemi_model::{Proxy, Resolution, Scope, ServiceKey, Snapshot};
 use meltemi_proto::resource::TypeSet;
@@ -31,6 +31,8 @@ pub struct Outbound {
     pub listeners: Arc<TypeSet>,
     /// RDS.
     pub routes: Arc<TypeSet>,
+    /// NDS: one table, or none.
+    pub names: Arc<TypeSet>,
     /// What was found wrong while making them, sorted.
     pub diagnostics: Arc<[Diagnostic]>,
 }
@@ -69,6 +71,7 @@ impl Assigned {
             &outbound.endpoints,
             &outbound.listeners,
             &outbound.routes,
+            &outbound.names,
         ] {
             for resource in set.resources.values() {
                 hash.update(resource.name.as_bytes());
@@ -250,11 +253,18 @@ impl Translator {
             route::plan(&view),
             was(|o| &o.routes),
         );
+        let names = make(
+            &mut memos.names,
+            &Steps::NAMES,
+            name_table::plan(&view),
+            was(|o| &o.names),
+        );
         let found = [
             clusters.found,
             endpoints.found,
             listeners.found,
             routes.found,
+            names.found,
         ];
         let outbound = Arc::new(Outbound {
             line,
@@ -262,6 +272,7 @@ impl Translator {
             endpoints: endpoints.set,
             listeners: listeners.set,
             routes: routes.set,
+            names: names.set,
             diagnostics: sorted(found.into_iter().flatten()),
         });
         let class = Class {
@@ -382,6 +393,7 @@ fn extent(old: &Snapshot, new: &Snapshot, endpoints: &BTreeSet<ServiceKey>) -> E
     let same = Arc::ptr_eq(&old.mesh, &new.mesh)
         && Arc::ptr_eq(&old.services, &new.services)
         && Arc::ptr_eq(&old.workloads, &new.workloads)
+        && Arc::ptr_eq(&old.networks, &new.networks)
         && Arc::ptr_eq(&old.routes, &new.routes)
         && Arc::ptr_eq(&old.policies, &new.policies)
         && Arc::ptr_eq(&old.sidecars, &new.sidecars)

@@ -8,7 +8,7 @@ use meltemi_model::proxy::NodeFacts;
 use meltemi_proto::pool;
 use meltemi_proto::resource::{Encoded, TypeSet};
 use meltemi_proto::urls::message_name;
-use meltemi_types::xds::{CLUSTER, ENDPOINT, LISTENER, ROUTE};
+use meltemi_types::xds::{CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE};
 use meltemi_types::{Diagnostic, Locality, TypeUrl};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -18,11 +18,12 @@ use std::sync::Arc;
 pub const API_VERSION: &str = "cli.meltemi.io/v1";
 
 /// The types of resources that the document has, by their names in it, in its order.
-pub const KINDS: [(&str, TypeUrl); 4] = [
+pub const KINDS: [(&str, TypeUrl); 5] = [
     ("cluster", CLUSTER),
     ("endpoint", ENDPOINT),
     ("listener", LISTENER),
     ("route", ROUTE),
+    ("nametable", NAME_TABLE),
 ];
 
 impl Assigned {
@@ -35,6 +36,7 @@ impl Assigned {
             ENDPOINT => vec![&outbound.endpoints],
             LISTENER => vec![&outbound.listeners, &inbound.listeners],
             ROUTE => vec![&outbound.routes],
+            NAME_TABLE => vec![&outbound.names],
             _ => Vec::new(),
         }
     }
@@ -74,7 +76,11 @@ pub fn proxy_resources(
         let all = assigned.resources(type_url);
         let wanted = all.filter(|r| name.is_none_or(|name| name == &*r.name));
         let shown: Result<Vec<Value>, String> = wanted.map(|r| resource(r)).collect();
-        types.insert(word.into(), Value::Array(shown?));
+        let shown = shown?;
+        // Few proxies have a name table: it is not worth an empty list in every answer.
+        if type_url != NAME_TABLE || kind.is_some() || !shown.is_empty() {
+            types.insert(word.into(), Value::Array(shown));
+        }
     }
     Ok(json!({
         "apiVersion": API_VERSION,

@@ -9,6 +9,7 @@ mod group;
 pub(crate) mod locality;
 mod metadata;
 mod plan;
+mod split;
 #[cfg(test)]
 mod tests;
 
@@ -18,14 +19,15 @@ use crate::wire;
 use locality::Preference;
 use meltemi_api::networking::destination_rule::Subset;
 use meltemi_model::security::MtlsMode;
-use meltemi_model::{Endpoint, EndpointAddress, Health, NamespacePeers, TlsMode};
+use meltemi_model::{Endpoint, EndpointAddress, Health, NamespacePeers, NetworkIndex, TlsMode};
 use meltemi_proto::envoy::config::core::v3 as core;
 use meltemi_proto::envoy::config::endpoint::v3 as envoy;
 use meltemi_proto::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
-use meltemi_types::{ClusterId, Code, Diagnostic, IpFamilies, Origin};
+use meltemi_types::{ClusterId, Code, Diagnostic, IpFamilies, NetworkId, Origin};
 use std::sync::Arc;
 
 pub(crate) use group::is_empty;
+use group::{At, Group, Member};
 pub use locality::{locality_decides, node_decides};
 pub(crate) use plan::input;
 pub use plan::{plan, plan_service};
@@ -43,6 +45,8 @@ pub struct EndpointInput {
     pub filter: Filter,
     /// Who comes first; `None` when place does not matter.
     pub preference: Option<Arc<Preference>>,
+    /// How endpoints of other networks are reached; `None` when all are reached directly.
+    pub far: Option<Far>,
     /// To which endpoints mesh mTLS is spoken.
     pub mtls: Mtls,
 }
@@ -80,6 +84,15 @@ pub struct SubsetInput {
     pub subset: ById<Subset>,
     /// Where it was written.
     pub origin: Origin,
+}
+
+/// How endpoints of other networks are reached.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Far {
+    /// The client's network.
+    pub own: Option<NetworkId>,
+    /// The gateways of all networks.
+    pub gateways: ById<NetworkIndex>,
 }
 
 /// Who is left out.
@@ -129,9 +142,9 @@ pub fn build(input: &EndpointInput) -> Built<envoy::ClusterLoadAssignment> {
                 load_balancing_weight: Some(wire::u32(group.weight)),
                 priority: group.priority,
                 lb_endpoints: group
-                    .endpoints
+                    .members
                     .iter()
-                    .map(|endpoint| member(endpoint, group.heaviest, &input.mtls))
+                    .map(|member| lb_endpoint(member, &group, &input.mtls))
                     .collect(),
                 ..envoy::LocalityLbEndpoints::default()
             })
@@ -174,13 +187,23 @@ fn unmatched(input: &EndpointInput) -> Option<Diagnostic> {
     })
 }
 
-fn member(endpoint: &Endpoint, heaviest: u32, mtls: &Mtls) -> envoy::LbEndpoint {
+fn lb_endpoint(member: &Member<'_>, group: &Group<'_>, mtls: &Mtls) -> envoy::LbEndpoint {
+    let (health, metadata, address) = match member.at {
+        At::Endpoint(endpoint) => {
+            let metadata = metadata::metadata(endpoint, mtls.speaks(endpoint));
+            (endpoint.health, metadata, address(endpoint))
+        }
+        At::Gateway(gateway) => {
+            let address = wire::address(gateway.address, gateway.port);
+            (Health::Healthy, Some(metadata::gateway()), Some(address))
+        }
+    };
     envoy::LbEndpoint {
-        health_status: status(endpoint.health).into(),
-        metadata: metadata::metadata(endpoint, mtls.speaks(endpoint)),
-        load_balancing_weight: Some(wire::u32(endpoint.weight.clamp(1, heaviest))),
+        health_status: status(health).into(),
+        metadata,
+        load_balancing_weight: Some(wire::u32(group.weight_of(member))),
         host_identifier: Some(HostIdentifier::Endpoint(envoy::Endpoint {
-            address: address(endpoint),
+            address,
             ..envoy::Endpoint::default()
         })),
     }

@@ -6,6 +6,7 @@
 mod alpn;
 mod cors;
 mod fault;
+mod forward;
 mod grpc;
 mod inbound_route;
 pub(crate) mod rbac;
@@ -52,6 +53,16 @@ pub(crate) enum Routes {
     Inline(InboundRoute),
 }
 
+/// Whether Envoy resolves the hosts of requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Resolve {
+    /// No.
+    #[default]
+    Nothing,
+    /// Those that go to clusters that need it.
+    Hosts,
+}
+
 /// How requests are read and where they go.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct HttpSpec {
@@ -65,6 +76,8 @@ pub(crate) struct HttpSpec {
     pub(crate) protocol: Protocol,
     /// Whether anybody is let through.
     pub(crate) access: Access,
+    /// Whether Envoy resolves the hosts of requests.
+    pub(crate) resolve: Resolve,
 }
 
 /// Everything that a filter may read.
@@ -99,7 +112,7 @@ const FILTERS: &[Slot] = &[
     ("cors", cors::filter),
     ("stats", vacant),
     ("stateful session", vacant),
-    ("dynamic forward proxy", vacant),
+    ("dynamic forward proxy", forward::filter),
     ("router", router::filter),
 ];
 

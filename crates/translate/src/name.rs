@@ -11,6 +11,8 @@ pub const BLACK_HOLE: &str = "BlackHoleCluster";
 pub const PASSTHROUGH: &str = "PassthroughCluster";
 /// Inbound traffic to ports that no service declares.
 pub const INBOUND_PASSTHROUGH: &str = "InboundPassthroughCluster";
+/// The one resource of NDS.
+pub const NAME_TABLE: &str = "nametable";
 /// A cluster that does not exist: stands for destinations that cannot be.
 pub const UNKNOWN_SERVICE: &str = "UnknownService";
 /// The route configuration of HTTP proxy listeners.

@@ -90,6 +90,7 @@ pub(crate) fn service(name: &str, address: &str, all: &[(u32, Protocol)]) -> Ser
         labels: Labels::default(),
         accounts: Default::default(),
         node_local: false,
+        publish_not_ready: false,
         traffic_distribution: None,
     }
 }

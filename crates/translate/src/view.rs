@@ -3,8 +3,8 @@
 use crate::class::ClassKey;
 use meltemi_model::policy::Client;
 use meltemi_model::{
-    Attachment, GatewayRule, Imported, Mesh, NamespacePeers, RouteTable, Scope, Service,
-    ServiceEndpoints, Snapshot, TrafficRule,
+    Attachment, GatewayRule, Imported, Mesh, NamespacePeers, NetworkIndex, RouteTable, Scope,
+    Service, ServiceEndpoints, Snapshot, TrafficRule,
 };
 use meltemi_types::{HostPattern, ObjectRef};
 use std::collections::BTreeMap;
@@ -101,6 +101,12 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn gateway_tables(&self, gateway: &Attachment) -> Vec<Arc<RouteTable>> {
         self.snapshot.tables_at(gateway, &self.key.namespace)
+    }
+
+    /// Gateways into other networks.
+    #[must_use]
+    pub fn networks(&self) -> &'a Arc<NetworkIndex> {
+        &self.snapshot.networks
     }
 
     /// The virtual addresses of a service for this class.

@@ -18,6 +18,8 @@ pub const LISTENER: TypeUrl = "type.googleapis.com/envoy.config.listener.v3.List
 pub const ROUTE: TypeUrl = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
 /// `Secret` (SDS).
 pub const SECRET: TypeUrl = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
+/// `NameTable` (NDS).
+pub const NAME_TABLE: TypeUrl = "type.googleapis.com/istio.networking.nds.v1.NameTable";
 
 name!(
     /// The version of one resource: a hash of its content.

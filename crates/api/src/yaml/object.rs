@@ -145,7 +145,10 @@ impl Draft<'_> {
 
     /// The status, of the kinds whose status the mesh uses.
     fn status(&self, kind: Kind) -> Option<Arc<Status>> {
-        if !matches!(kind, Kind::ServiceEntry | Kind::WorkloadEntry) {
+        if !matches!(
+            kind,
+            Kind::ServiceEntry | Kind::WorkloadEntry | Kind::Service
+        ) {
             return None;
         }
         let node = self.root.child("status")?;

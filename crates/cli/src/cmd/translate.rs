@@ -9,7 +9,7 @@ use crate::output::render;
 use crate::scenario::{self, Scenario};
 use meltemi_api::Change;
 use meltemi_bootstrap::{AdminAddress, Resources};
-use meltemi_model::Snapshot;
+use meltemi_model::{DnsCapture, Snapshot};
 use meltemi_registry::{Registry, Settings};
 use meltemi_translate::document::{self, Selection};
 use meltemi_translate::{Assigned, Translator};
@@ -32,7 +32,11 @@ pub(crate) fn run(args: Translate) -> Result<Answer, Failure> {
         }
         None => find(&args, changes)?,
     };
-    let proxy = node.proxy()?;
+    let mut proxy = node.proxy()?;
+    if args.kind == Kind::Nametable {
+        // The table is what capture of DNS is for.
+        proxy.dns = DnsCapture::On;
+    }
     if !snapshot.serves(proxy.kind()) {
         let kind = proxy.kind().name();
         let message = format!("proxies of type {kind} are not served yet; use sidecar or router");
@@ -64,8 +68,12 @@ fn refuse_later(args: &Translate) -> Result<(), Failure> {
     match args.kind {
         Kind::Secret => return later("--type secret"),
         Kind::Extension => return later("--type extension"),
-        Kind::Nametable => return later("--type nametable"),
-        Kind::Listener | Kind::Route | Kind::Cluster | Kind::Endpoint | Kind::All => {}
+        Kind::Listener
+        | Kind::Route
+        | Kind::Cluster
+        | Kind::Endpoint
+        | Kind::Nametable
+        | Kind::All => {}
     }
     if args.form == Form::Static && (args.kind != Kind::All || args.name.is_some()) {
         let message = "--form static is a whole bootstrap; drop --type and --name";
@@ -143,7 +151,8 @@ fn word(kind: Kind) -> Option<&'static str> {
         Kind::Endpoint => Some("endpoint"),
         Kind::Listener => Some("listener"),
         Kind::Route => Some("route"),
-        Kind::Secret | Kind::Extension | Kind::Nametable | Kind::All => None,
+        Kind::Nametable => Some("nametable"),
+        Kind::Secret | Kind::Extension | Kind::All => None,
     }
 }
 

@@ -129,6 +129,7 @@ fn listed(entry: &Resource<ServiceEntry>, endpoint: &WorkloadEntry) -> Member {
                 labels,
                 account,
                 node: None,
+                dns_name: None,
             }),
         },
         ports: read::named_ports(endpoint),

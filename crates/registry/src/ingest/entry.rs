@@ -84,6 +84,7 @@ pub(crate) fn service(
         accounts: BTreeSet::new(),
         subject_alt_names: names.map(|name| Arc::from(name.as_str())).collect(),
         node_local: false,
+        publish_not_ready: false,
         traffic_distribution: None,
     })
 }
@@ -192,6 +193,7 @@ pub(crate) fn workload(entry: &Resource<WorkloadEntry>) -> Workload {
         locality: locality(&entry.spec, &labels),
         network: network(&entry.spec, &labels),
         node: None,
+        dns_name: None,
         ports: named_ports(&entry.spec),
         ready: is_ready(entry),
         host_network: false,

@@ -134,6 +134,7 @@ fn from_object(key: &ServiceKey, object: &Resource<ServiceSpec>, mesh: &Mesh) ->
             .flat_map(|list| list.split(','))
             .filter_map(|account| account.trim().parse().ok())
             .collect(),
+        publish_not_ready: spec.publish_not_ready_addresses.unwrap_or_default(),
         node_local: spec.internal_traffic_policy.as_deref() == Some("Local"),
         traffic_distribution: annotation(DISTRIBUTION)
             .or(spec.traffic_distribution.as_deref())

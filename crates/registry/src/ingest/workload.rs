@@ -47,6 +47,7 @@ fn workload(world: &World, pod: &Resource<Pod>) -> Option<Workload> {
         locality: locality(world, pod),
         network: network(world, pod),
         node: spec.and_then(|s| s.node_name.as_deref().map(Arc::from)),
+        dns_name: dns_name(pod),
         ports: container_ports(pod),
         ready: is_ready(status),
         host_network: spec.and_then(|s| s.host_network).unwrap_or(false),
@@ -84,6 +85,15 @@ fn owner_name(pod: &Resource<Pod>) -> Arc<str> {
         front.strip_suffix(hash)?.strip_suffix('-')
     });
     owner.unwrap_or(name).into()
+}
+
+/// The host name, by default the pod's own, before the subdomain.
+fn dns_name(pod: &Resource<Pod>) -> Option<Arc<str>> {
+    let spec = pod.spec.spec.as_ref()?;
+    let subdomain = spec.subdomain.as_deref().filter(|text| !text.is_empty())?;
+    let host = spec.hostname.as_deref().filter(|text| !text.is_empty());
+    let host = host.unwrap_or(pod.meta.object.name.as_str());
+    Some(format!("{host}.{subdomain}").into())
 }
 
 fn container_ports(pod: &Resource<Pod>) -> BTreeMap<PortName, Port> {

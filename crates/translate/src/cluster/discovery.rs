@@ -5,8 +5,7 @@
 
 use super::policy::Policy;
 use super::{ClusterInput, Outbound, tls};
-use crate::{endpoint, wire};
-use meltemi_api::duration::Duration;
+use crate::{endpoint, forward, wire};
 use meltemi_api::networking::destination_rule::{LoadBalancerSettings, SimpleLb};
 use meltemi_model::{Resolution, Service, ServicePort, TargetPort};
 use meltemi_proto::any::pack;
@@ -15,11 +14,9 @@ use meltemi_proto::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, CustomClusterType, DiscoveryType, EdsClusterConfig, LbConfig, LbPolicy,
     OriginalDstLbConfig,
 };
-use meltemi_proto::envoy::config::core::v3::TypedExtensionConfig;
 use meltemi_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use meltemi_proto::envoy::extensions::clusters::common::dns::v3::DnsLookupFamily;
 use meltemi_proto::envoy::extensions::clusters::dns::v3::DnsCluster;
-use meltemi_proto::envoy::extensions::network::dns_resolver::cares::v3::CaresDnsResolverConfig;
 use meltemi_types::{IpFamilies, Protocol, ProxyKind};
 
 /// How Envoy finds endpoints.
@@ -33,6 +30,8 @@ pub(crate) enum Discovery {
     LogicalDns,
     /// It keeps the address that the client asked for.
     Destination,
+    /// It resolves the name that each request or connection says.
+    Requested,
     /// There are none, on purpose.
     Nowhere,
 }
@@ -54,7 +53,10 @@ pub(super) fn discovery(
         Resolution::DnsRoundRobin => Discovery::LogicalDns,
         Resolution::Passthrough if kind == ProxyKind::Router => Discovery::Endpoints,
         Resolution::Passthrough => Discovery::Destination,
-        // Needs a filter that resolves before it routes, so a cluster alone would be of no use.
+        Resolution::DynamicDns if port.protocol.is_http() || port.protocol.is_tls() => {
+            Discovery::Requested
+        }
+        // Nothing in the bytes names a host.
         Resolution::DynamicDns | Resolution::Alias(_) => return None,
     };
     match tls::wanted(policy, kind) {
@@ -96,6 +98,16 @@ pub(super) fn apply(
         Discovery::Destination => {
             original_destination(cluster);
             cluster.lb_config = port_override(role);
+        }
+        Discovery::Requested => {
+            let config = forward::cluster(&input.mesh, input.client.families);
+            cluster.lb_policy = LbPolicy::ClusterProvided.into();
+            cluster.lb_config = None;
+            cluster.cluster_discovery_type =
+                Some(ClusterDiscoveryType::ClusterType(CustomClusterType {
+                    name: "envoy.clusters.dynamic_forward_proxy".into(),
+                    typed_config: Some(pack(&config)),
+                }));
         }
         Discovery::Nowhere => {
             cluster.cluster_discovery_type = kind(DiscoveryType::Static);
@@ -150,10 +162,6 @@ fn only_one(mut assignment: ClusterLoadAssignment) -> ClusterLoadAssignment {
 }
 
 fn dns(found: Discovery, input: &ClusterInput) -> ClusterDiscoveryType {
-    let resolver = CaresDnsResolverConfig {
-        udp_max_queries: Some(wire::u32(100)),
-        ..CaresDnsResolverConfig::default()
-    };
     let family = match input.client.families {
         IpFamilies::V4 => DnsLookupFamily::V4Only,
         IpFamilies::V6 => DnsLookupFamily::V6Only,
@@ -162,11 +170,8 @@ fn dns(found: Discovery, input: &ClusterInput) -> ClusterDiscoveryType {
     let config = DnsCluster {
         dns_refresh_rate: Some(wire::duration(input.mesh.config.dns_refresh_rate())),
         respect_dns_ttl: true,
-        dns_jitter: Some(wire::duration(Duration::from_millis(100))),
-        typed_dns_resolver_config: Some(TypedExtensionConfig {
-            name: "envoy.network.dns_resolver.cares".into(),
-            typed_config: Some(pack(&resolver)),
-        }),
+        dns_jitter: Some(wire::duration(forward::jitter())),
+        typed_dns_resolver_config: Some(forward::resolver()),
         dns_lookup_family: family.into(),
         all_addresses_in_single_endpoint: found == Discovery::LogicalDns,
         ..DnsCluster::default()

@@ -95,7 +95,7 @@ fn automatic(view: &View<'_>, spot: &Spot<'_>) -> Option<Whom> {
             let endpoints = view.all_endpoints(service)?;
             speaks_as_one(endpoints).then_some(Whom::All)
         }
-        Discovery::Nowhere => None,
+        Discovery::Requested | Discovery::Nowhere => None,
     }
 }
 

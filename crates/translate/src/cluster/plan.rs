@@ -12,8 +12,8 @@ use crate::plan::Planned;
 use crate::view::View;
 use meltemi_api::mesh_config::MeshConfig;
 use meltemi_model::policy::SubsetRule;
-use meltemi_model::{Imported, Resolution, Service, ServicePort, TrafficRule, patch};
-use meltemi_types::{Code, Diagnostic, FieldPath, Origin, Port, ProxyKind};
+use meltemi_model::{Imported, Service, ServicePort, TrafficRule, patch};
+use meltemi_types::{Origin, Port, ProxyKind};
 use std::sync::Arc;
 
 /// One outbound cluster to be: a port of a service or of one of its subsets.
@@ -110,14 +110,6 @@ pub fn plan(view: &View<'_>) -> Planned<ClusterInput> {
     let passing = gateway::passing(view);
     for import in &view.imports {
         let service = &import.service;
-        if service.resolution == Resolution::DynamicDns {
-            planned.diagnostics.push(Diagnostic::warning(
-                Code::NotSupportedYet,
-                service.origin.at(FieldPath::spec().field("resolution")),
-                "names are not resolved per request yet, so the host gets no traffic of its own",
-                "declare the names one by one with resolution DNS",
-            ));
-        }
         let rule = view.rule(service);
         for spot in spots(view.key.kind, import, rule, &view.mesh().config) {
             let Some(role) = outbound(view, service, &spot) else {
@@ -173,7 +165,10 @@ fn outbound(view: &View<'_>, service: &Arc<Service>, spot: &Spot<'_>) -> Option<
             }
             Some(input)
         }
-        Discovery::Endpoints | Discovery::Destination | Discovery::Nowhere => None,
+        Discovery::Endpoints
+        | Discovery::Destination
+        | Discovery::Requested
+        | Discovery::Nowhere => None,
     };
     Some(Outbound {
         service: ById(service.clone()),

@@ -83,6 +83,7 @@ pub(crate) fn endpoint(address: &str, pairs: &str) -> Endpoint {
             labels: labels(pairs),
             account: None,
             node: None,
+            dns_name: None,
         }),
     }
 }
@@ -127,6 +128,7 @@ pub(crate) fn service(name: &str, protocol: Protocol, resolution: Resolution) ->
         labels: Labels::default(),
         accounts: BTreeSet::new(),
         node_local: false,
+        publish_not_ready: false,
         traffic_distribution: None,
     }
 }

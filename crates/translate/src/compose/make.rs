@@ -5,12 +5,13 @@ use crate::cluster::{self, ClusterInput};
 use crate::endpoint::{self, EndpointInput};
 use crate::listener::{self, ListenerInput};
 use crate::memo::{Memo, Outcome};
+use crate::name_table::{self, NameTableInput};
 use crate::plan::{Built, Item, Planned};
 use crate::route::{self, RouteInput};
 use crate::verify;
 use meltemi_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use meltemi_proto::resource::{Encoded, TypeSet};
-use meltemi_types::xds::{CLUSTER, ENDPOINT, LISTENER, ROUTE};
+use meltemi_types::xds::{CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE};
 use meltemi_types::{Code, Diagnostic, Severity, TypeUrl};
 use prost::Message;
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ pub(super) struct Memos {
     pub(super) endpoints: Memo<EndpointInput>,
     pub(super) listeners: Memo<ListenerInput>,
     pub(super) routes: Memo<RouteInput>,
+    pub(super) names: Memo<NameTableInput>,
 }
 
 impl Memos {
@@ -44,6 +46,7 @@ impl Memos {
         self.endpoints.sweep(live);
         self.listeners.sweep(live);
         self.routes.sweep(live);
+        self.names.sweep(live);
     }
 
     pub(super) fn counts(&self, classes: usize) -> BTreeMap<&'static str, Counts> {
@@ -56,6 +59,7 @@ impl Memos {
             ("cds", of(self.clusters.builds(), self.clusters.encodes())),
             ("eds", of(self.endpoints.builds(), self.endpoints.encodes())),
             ("lds", of(self.listeners.builds(), self.listeners.encodes())),
+            ("nds", of(self.names.builds(), self.names.encodes())),
             ("rds", of(self.routes.builds(), self.routes.encodes())),
         ])
     }
@@ -127,6 +131,14 @@ impl Steps<RouteInput> {
     pub(super) const ROUTES: Self = Self {
         type_url: ROUTE,
         make: |input| Made::new(route::build(input), verify::route),
+    };
+}
+
+impl Steps<NameTableInput> {
+    /// Envoy never reads it, so there is nothing that it would refuse.
+    pub(super) const NAMES: Self = Self {
+        type_url: NAME_TABLE,
+        make: |input| Made::new(name_table::build(input), |_, _| Vec::new()),
     };
 }
 

@@ -4,17 +4,17 @@
 //! maps only to be written out. Fields go out in the order of their numbers, as the generated code
 //! writes them; a test compares the two.
 
-use super::group::Group;
+use super::group::{At, Group};
 use super::metadata::{Facts, ISTIO};
 use super::{EndpointInput, Mtls, status};
 use crate::cluster::mesh_tls::SPEAKS;
-use meltemi_model::{Endpoint, EndpointAddress};
+use meltemi_model::{Endpoint, EndpointAddress, Health, NetworkGateway};
 use prost::encoding::{WireType, encode_key, encode_varint};
 use std::fmt::{Display, Write};
 
 /// `envoy.config.endpoint.v3.ClusterLoadAssignment`.
 pub(super) fn assignment(input: &EndpointInput, groups: &[Group<'_>]) -> Vec<u8> {
-    let count: usize = groups.iter().map(|group| group.endpoints.len()).sum();
+    let count: usize = groups.iter().map(|group| group.members.len()).sum();
     let mut out = Out {
         bytes: Vec::with_capacity(256 + 384 * count),
         scratch: String::new(),
@@ -33,15 +33,31 @@ fn locality(out: &mut Out, group: &Group<'_>, mtls: &Mtls) {
         out.text(2, &group.locality.zone);
         out.text(3, &group.locality.subzone);
     });
-    for endpoint in &group.endpoints {
-        out.message(2, |out| member(out, endpoint, group.heaviest, mtls));
+    for member in &group.members {
+        out.message(2, |out| match member.at {
+            At::Endpoint(endpoint) => direct(out, endpoint, group.weight_of(member), mtls),
+            At::Gateway(gateway) => far(out, gateway, group.weight_of(member)),
+        });
     }
     out.wrapped(3, group.weight);
     out.number(5, group.priority);
 }
 
+/// `LbEndpoint` of a gateway.
+fn far(out: &mut Out, gateway: &NetworkGateway, weight: u32) {
+    out.message(1, |out| {
+        socket(out, &gateway.address, gateway.port.number())
+    });
+    out.number(2, i32::from(status(Health::Healthy)).unsigned_abs());
+    out.message(3, |out| {
+        let (filter, key, value) = SPEAKS;
+        out.filter(filter, std::iter::once((key, value)));
+    });
+    out.wrapped(4, weight);
+}
+
 /// `LbEndpoint`.
-fn member(out: &mut Out, endpoint: &Endpoint, heaviest: u32, mtls: &Mtls) {
+fn direct(out: &mut Out, endpoint: &Endpoint, weight: u32, mtls: &Mtls) {
     out.message(1, |out| address(out, endpoint));
     out.number(2, i32::from(status(endpoint.health)).unsigned_abs());
     let mtls = mtls.speaks(endpoint);
@@ -57,7 +73,7 @@ fn member(out: &mut Out, endpoint: &Endpoint, heaviest: u32, mtls: &Mtls) {
             }
         });
     }
-    out.wrapped(4, endpoint.weight.clamp(1, heaviest));
+    out.wrapped(4, weight);
 }
 
 /// The `Address` inside of an `Endpoint`.

@@ -4,9 +4,10 @@
 //! 32 bits; priorities must follow each other without a gap.
 
 use super::locality::{How, Preference, Rank};
+use super::split::{self, Split};
 use super::{EndpointInput, Filter, Names};
 use meltemi_api::networking::destination_rule::Subset;
-use meltemi_model::{Endpoint, EndpointAddress, Health};
+use meltemi_model::{Endpoint, EndpointAddress, Health, NetworkGateway};
 use meltemi_types::Locality;
 use std::collections::BTreeMap;
 
@@ -20,8 +21,32 @@ pub(super) struct Group<'a> {
     pub(super) weight: u32,
     /// What a single endpoint may weigh, so that sums fit.
     pub(super) heaviest: u32,
-    /// In the order of the list.
-    pub(super) endpoints: Vec<&'a Endpoint>,
+    /// In the order of the list, then gateways into other networks.
+    pub(super) members: Vec<Member<'a>>,
+}
+
+/// One endpoint as the client sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member<'a> {
+    pub(super) at: At<'a>,
+    /// Its share of the locality.
+    pub(super) weight: u32,
+}
+
+/// Where a member is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum At<'a> {
+    /// Where the endpoint is.
+    Endpoint(&'a Endpoint),
+    /// At a gateway that leads to several endpoints.
+    Gateway(&'a NetworkGateway),
+}
+
+impl Group<'_> {
+    /// The share of a member, so that sums fit.
+    pub(super) fn weight_of(&self, member: &Member<'_>) -> u32 {
+        member.weight.clamp(1, self.heaviest)
+    }
 }
 
 /// True when no endpoint is left: Envoy refuses to resolve no name at all.
@@ -33,28 +58,34 @@ pub(crate) fn is_empty(input: &EndpointInput) -> bool {
 pub(super) fn groups(input: &EndpointInput) -> Vec<Group<'_>> {
     let preference = input.preference.as_deref();
     let rank = |endpoint: &Endpoint| preference.map_or(Rank::default(), |p| p.rank(endpoint));
-    let mut sorted: BTreeMap<(Rank, &Locality), Vec<&Endpoint>> = BTreeMap::new();
+    let mut sorted: BTreeMap<(Rank, &Locality), Split<'_>> = BTreeMap::new();
+    let scale = split::scale(input, chosen(input));
     let mut count = 0_u32;
     for endpoint in chosen(input) {
         let key = (rank(endpoint), &endpoint.locality);
-        sorted.entry(key).or_default().push(endpoint);
+        let split = sorted.entry(key).or_default();
+        split.add(input, endpoint, scale);
         count = count.saturating_add(1);
     }
     let heaviest = u32::MAX / count.max(1);
     let mut groups: Vec<Group<'_>> = Vec::with_capacity(sorted.len());
     let mut last = None;
     let mut priority = 0;
-    for ((rank, locality), endpoints) in sorted {
+    for ((rank, locality), split) in sorted {
+        let members = split.members();
+        if members.is_empty() {
+            continue;
+        }
         if last.replace(rank).is_some_and(|before| before != rank) {
             priority += 1;
         }
-        let weights = endpoints.iter().map(|e| e.weight.clamp(1, heaviest));
+        let weights = members.iter().map(|m| m.weight.clamp(1, heaviest));
         groups.push(Group {
             priority,
             locality,
             weight: weights.fold(0, u32::saturating_add),
             heaviest,
-            endpoints,
+            members,
         });
     }
     match preference {
@@ -70,7 +101,9 @@ fn chosen(input: &EndpointInput) -> impl Iterator<Item = &Endpoint> {
     let all = input.endpoints.iter().flat_map(|list| list.iter());
     all.filter(|endpoint| {
         let subset = input.subset.as_ref();
-        input.filter.lets_through(endpoint)
+        input
+            .filter
+            .lets_through(endpoint, split::is_far(input, endpoint))
             && subset.is_none_or(|subset| carries(endpoint, &subset.subset))
     })
 }
@@ -83,15 +116,16 @@ pub(super) fn carries(endpoint: &Endpoint, subset: &Subset) -> bool {
 }
 
 impl Filter {
-    fn lets_through(&self, endpoint: &Endpoint) -> bool {
-        let reachable = match (&endpoint.address, self.names) {
-            (EndpointAddress::Ip(ip), _) => self.families.allows(ip) && endpoint.port.is_some(),
-            (EndpointAddress::Name(_), Names::Resolved) => endpoint.port.is_some(),
-            (EndpointAddress::Pipe(_), Names::Refused) => true,
-            (EndpointAddress::Name(_), Names::Refused)
-            | (EndpointAddress::Pipe(_), Names::Resolved)
-            | (EndpointAddress::Remote, _) => false,
-        };
+    fn lets_through(&self, endpoint: &Endpoint, far: bool) -> bool {
+        let reachable = far
+            || match (&endpoint.address, self.names) {
+                (EndpointAddress::Ip(ip), _) => self.families.allows(ip) && endpoint.port.is_some(),
+                (EndpointAddress::Name(_), Names::Resolved) => endpoint.port.is_some(),
+                (EndpointAddress::Pipe(_), Names::Refused) => true,
+                (EndpointAddress::Name(_), Names::Refused)
+                | (EndpointAddress::Pipe(_), Names::Resolved)
+                | (EndpointAddress::Remote, _) => false,
+            };
         let healthy = match endpoint.health {
             Health::Healthy => true,
             Health::Unhealthy => !self.ready_only,

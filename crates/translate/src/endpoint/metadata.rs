@@ -29,6 +29,16 @@ pub(super) fn metadata(endpoint: &Endpoint, mtls: bool) -> Option<Metadata> {
     })
 }
 
+/// The metadata of a gateway into another network: it takes mesh mTLS only.
+pub(super) fn gateway() -> Metadata {
+    let (filter, key, value) = SPEAKS;
+    let fields: Struct = [(key, value)].into_iter().collect();
+    Metadata {
+        filter_metadata: BTreeMap::from([(filter.into(), fields)]),
+        ..Metadata::default()
+    }
+}
+
 /// What telemetry is told of a workload.
 pub(super) struct Facts<'a> {
     name: &'a str,

@@ -1,13 +1,13 @@
 //! Which load assignments a class needs: one per outbound cluster that is told its endpoints.
 
 use super::locality::{self, PERSISTENT_SESSION, Preference};
-use super::{EndpointInput, Filter, Mtls, Names, SubsetInput};
+use super::{EndpointInput, Far, Filter, Mtls, Names, SubsetInput};
 use crate::by_id::ById;
 use crate::cluster::{Discovery, Spot, Whom, mesh_tls, spots};
 use crate::gateway;
 use crate::plan::Planned;
 use crate::view::View;
-use meltemi_model::{Imported, Mesh, NamespacePeers, Service};
+use meltemi_model::{Endpoint, Imported, Mesh, NamespacePeers, Service};
 use meltemi_types::HostPattern;
 use std::sync::Arc;
 
@@ -59,6 +59,18 @@ pub(crate) fn input(view: &View<'_>, spot: &Spot<'_>) -> EndpointInput {
     let endpoints = view.endpoints(service, &spot.port.name);
     let setting = locality::setting(&spot.policy, service, &view.mesh().config);
     let preference = setting.and_then(|setting| Preference::of(&setting, view));
+    let gateways = view.networks();
+    let elsewhere = |e: &Endpoint| {
+        let network = e
+            .network
+            .as_ref()
+            .filter(|n| Some(*n) != view.key.network.as_ref());
+        network.is_some_and(|n| gateways.leads_into(n))
+    };
+    let far = endpoints.iter().any(elsewhere).then(|| Far {
+        own: view.key.network.clone(),
+        gateways: ById::from(gateways),
+    });
     EndpointInput {
         name: spot.name(),
         // An empty list is made anew on each look, and so would never equal itself.
@@ -69,6 +81,7 @@ pub(crate) fn input(view: &View<'_>, spot: &Spot<'_>) -> EndpointInput {
         }),
         filter: filter(view, spot),
         preference: preference.map(Arc::new),
+        far,
         mtls: mtls(view, spot),
     }
 }
@@ -97,7 +110,10 @@ fn filter(view: &View<'_>, spot: &Spot<'_>) -> Filter {
         families: view.key.families,
         names: match spot.discovery {
             Discovery::StrictDns | Discovery::LogicalDns => Names::Resolved,
-            Discovery::Endpoints | Discovery::Destination | Discovery::Nowhere => Names::Refused,
+            Discovery::Endpoints
+            | Discovery::Destination
+            | Discovery::Requested
+            | Discovery::Nowhere => Names::Refused,
         },
         cluster: is_cluster_local(service, view.mesh()).then(|| view.key.cluster.clone()),
         node: service.node_local.then(node),

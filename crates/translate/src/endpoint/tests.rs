@@ -1,9 +1,14 @@
 //! Load assignments from small hand-made meshes.
 
 use super::{Mtls, locality_decides};
+use crate::by_id::ById;
 use crate::cluster::testing::{World, endpoint, endpoint_in, service, web};
-use meltemi_model::{Endpoint, Health, NamespacePeers, Resolution};
-use meltemi_types::{Code, Protocol};
+use meltemi_model::{
+    Endpoint, Health, NamespacePeers, NetworkGateway, NetworkIndex, Resolution, TlsMode,
+};
+use meltemi_types::{ClusterId, Code, NetworkId, Port, Protocol};
+use std::net::IpAddr;
+use std::sync::Arc;
 
 const HOST: &str = "host: web.shop.svc.cluster.local";
 
@@ -260,6 +265,55 @@ fn both_encodings_are_the_same_bytes() {
             assert_eq!(diagnostics, built.diagnostics);
         }
     }
+}
+
+#[test]
+fn the_share_of_other_networks_goes_to_their_gateways() {
+    let west: NetworkId = "west".parse().unwrap();
+    let gateway = |last| NetworkGateway {
+        cluster: ClusterId::default(),
+        address: IpAddr::from([9, 9, 9, last]),
+        port: Port::new(15443).unwrap(),
+    };
+    let gateways = NetworkIndex::new([(west.clone(), vec![gateway(1), gateway(2)])].into());
+    let far = |address, tls| Endpoint {
+        network: Some(west.clone()),
+        tls,
+        ..endpoint(address, "")
+    };
+    let endpoints = vec![
+        endpoint("10.0.0.1", ""),
+        far("10.1.0.1", TlsMode::Istio),
+        far("10.1.0.2", TlsMode::Istio),
+        far("10.1.0.3", TlsMode::Disabled),
+    ];
+    let world = World::web(Protocol::Http, endpoints);
+    let item = world.assignments().items.remove(0);
+    let input = super::EndpointInput {
+        far: Some(super::Far {
+            own: None,
+            gateways: ById(Arc::new(gateways)),
+        }),
+        mtls: Mtls::Able(NamespacePeers::default()),
+        ..item.input.clone()
+    };
+    let built = super::build(&input).message;
+    let [group] = &built.endpoints[..] else {
+        panic!("{built:?}");
+    };
+    let shares: Vec<_> = group
+        .lb_endpoints
+        .iter()
+        .map(|e| e.load_balancing_weight.map_or(0, |w| w.value))
+        .collect();
+    assert_eq!(
+        shares,
+        [2, 2, 2],
+        "one here, two there through two gateways"
+    );
+    assert_eq!(group.load_balancing_weight.map_or(0, |w| w.value), 6);
+    let (bytes, _) = super::encode(&input);
+    assert_eq!(bytes, prost::Message::encode_to_vec(&built));
 }
 
 #[test]

@@ -11,7 +11,9 @@ use crate::name;
 use crate::view::View;
 use meltemi_api::networking::destination_rule::{Subset, TunnelSettings};
 use meltemi_api::networking::virtual_service as api;
-use meltemi_model::{Backend, BackendTarget, RouteTable, Service, TrafficRule};
+use meltemi_model::{
+    Backend, BackendTarget, Resolution, RouteTable, Service, TargetPort, TrafficRule,
+};
 use meltemi_types::{HostPattern, Port, Protocol};
 use std::sync::Arc;
 
@@ -157,8 +159,20 @@ fn single(view: &View<'_>, destination: &Destination<'_>) -> TcpSpec {
         hash_by: hash_by(&policy),
         tunnel: through(view, destination),
         sniffer: Sniffer::None,
+        resolve: resolved(view, destination),
         access: Access::Open,
     }
+}
+
+/// The port at servers whose names only the connections say.
+fn resolved(view: &View<'_>, destination: &Destination<'_>) -> Option<Port> {
+    let service = view.by_host.get(destination.host)?;
+    let port = service.port(destination.port)?;
+    let target = match &port.target {
+        TargetPort::Number(number) => *number,
+        TargetPort::Named(_) => port.number,
+    };
+    (service.resolution == Resolution::DynamicDns).then_some(target)
 }
 
 fn hash_by(policy: &Policy<'_>) -> HashBy {

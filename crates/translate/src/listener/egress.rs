@@ -8,12 +8,12 @@ use super::chain::{Chain, Handler, Match};
 use super::merge::{Incoming, Owner, Table};
 use super::ports::{Chosen, Listening, Place, binds};
 use super::{Traits, tcp};
-use crate::http::{Access, HttpSpec, Routes, Side};
+use crate::http::{Access, HttpSpec, Resolve, Routes, Side};
 use crate::name;
 use crate::route::hosts;
 use crate::view::View;
 use meltemi_api::networking::sidecar::{CaptureMode, IstioEgressListener, SidecarPort};
-use meltemi_model::{Egress, Interception, Service, ServicePort};
+use meltemi_model::{Egress, Interception, Resolution, Service, ServicePort};
 use meltemi_types::{Code, Diagnostic, FieldPath, HostPattern, Origin, Port, Protocol};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -231,7 +231,13 @@ fn http_chain(place: &Place<'_>) -> Chain {
         (Some(port), Some(host)) => name::sniffed_route(host, port),
         (Some(port), None) => name::route(port),
     };
-    reading(&place.bind, place.traits, (routes, place.protocol))
+    let mut chain = reading(&place.bind, place.traits, (routes, place.protocol));
+    if let Handler::Http(spec) = &mut chain.handler
+        && place.service.resolution == Resolution::DynamicDns
+    {
+        spec.resolve = Resolve::Hosts;
+    }
+    chain
 }
 
 /// True when the routes are for one service alone: where its listener is not for every address.
@@ -248,6 +254,7 @@ fn reading(bind: &Bind, traits: &Traits, routes: (Arc<str>, Protocol)) -> Chain 
         stat_prefix: stat_prefix.into(),
         protocol,
         access: Access::Open,
+        resolve: Resolve::Nothing,
     };
     Chain::new(Match::default(), Handler::Http(spec))
 }

@@ -12,11 +12,12 @@ use super::bind::{Address, Bind, Capture};
 use super::chain::{Chain, Handler, Match};
 use super::{ListenerInput, Role, Traits};
 use crate::gateway::{Entry, Merged, Placed, Sharing};
-use crate::http::{Access, HttpSpec, Routes, Side};
+use crate::http::{Access, HttpSpec, Resolve, Routes, Side};
 use crate::name;
 use crate::plan::Planned;
 use crate::view::View;
 use meltemi_api::networking::server_tls::ServerTlsMode;
+use meltemi_model::Resolution;
 use meltemi_types::{Code, Diagnostic, Origin, Port};
 use std::sync::Arc;
 
@@ -151,6 +152,15 @@ impl<'v, 'a> Builder<'v, 'a> {
             stat_prefix: name::stat(&format!("outbound_{listener}")).into(),
             protocol: placed.server.protocol,
             access: self.access,
+            resolve: match self
+                .view
+                .by_host
+                .values()
+                .any(|s| s.resolution == Resolution::DynamicDns)
+            {
+                true => Resolve::Hosts,
+                false => Resolve::Nothing,
+            },
         })
     }
 

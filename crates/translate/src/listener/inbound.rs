@@ -12,7 +12,7 @@ use super::server_tls::{ServerFiles, ServerTls};
 use super::tcp_proxy::TcpSpec;
 use super::{ListenerInput, Role, Source, Traits, destination};
 use crate::class::InboundKey;
-use crate::http::{Access, HttpSpec, InboundRoute, Routes, Side};
+use crate::http::{Access, HttpSpec, InboundRoute, Resolve, Routes, Side};
 use crate::name;
 use crate::plan::Planned;
 use meltemi_model::Interception;
@@ -228,6 +228,7 @@ fn http(served: &Served, access: Access) -> Handler {
         stat_prefix: name::stat(&format!("inbound_{at}")).into(),
         protocol: served.protocol,
         access,
+        resolve: Resolve::Nothing,
     })
 }
 

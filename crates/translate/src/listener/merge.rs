@@ -8,6 +8,7 @@ use super::bind::{Address, Bind, Capture};
 use super::chain::{Alpn, Chain, Handler, Match, Transport};
 use super::tcp_proxy::TcpSpec;
 use super::{ListenerInput, Role, Traits};
+use crate::http::Resolve;
 use crate::name;
 use crate::plan::Planned;
 use meltemi_types::{Code, Diagnostic, Origin, Port, Protocol};
@@ -164,6 +165,12 @@ impl Entry {
             && let Some(Handler::Http(spec)) = self.http.as_mut().map(|c| &mut c.handler)
         {
             spec.protocol = Protocol::GrpcWeb;
+        }
+        if let Some(Handler::Http(new)) = incoming.http.as_ref().map(|c| &c.handler)
+            && new.resolve == Resolve::Hosts
+            && let Some(Handler::Http(spec)) = self.http.as_mut().map(|c| &mut c.handler)
+        {
+            spec.resolve = Resolve::Hosts;
         }
         let adds = !incoming.tcp.is_empty() || (self.http.is_none() && incoming.http.is_some());
         if adds {

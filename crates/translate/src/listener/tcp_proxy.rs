@@ -6,12 +6,13 @@ use super::Traits;
 use super::access_log;
 use super::chain::network_filter;
 use crate::http::Access;
-use crate::{http, wire};
+use crate::{forward, http, wire};
 use meltemi_api::duration::Duration;
 use meltemi_proto::envoy::config::listener::v3 as envoy;
 use meltemi_proto::envoy::extensions::filters::network::mongo_proxy::v3::MongoProxy;
 use meltemi_proto::envoy::extensions::filters::network::tcp_proxy::v3 as tcp;
 use meltemi_proto::envoy::r#type::v3 as envoy_type;
+use meltemi_types::Port;
 use std::sync::Arc;
 
 /// Where connections go.
@@ -84,6 +85,8 @@ pub(crate) struct TcpSpec {
     pub(crate) tunnel: Option<Tunnel>,
     /// What Envoy looks at.
     pub(crate) sniffer: Sniffer,
+    /// Connections go to this port of the server that they name.
+    pub(crate) resolve: Option<Port>,
     /// Whether anybody is let through.
     pub(crate) access: Access,
 }
@@ -100,6 +103,7 @@ impl TcpSpec {
             hash_by: HashBy::default(),
             tunnel: None,
             sniffer: Sniffer::default(),
+            resolve: None,
             access: Access::Open,
         }
     }
@@ -116,7 +120,7 @@ const FILTERS: &[fn(&TcpSpec, &Traits) -> Vec<envoy::Filter>] = &[
     slot_extensions_stats,
     slot_extensions_unspecified,
     slot_stats,
-    slot_sni_forward_proxy,
+    server_names,
     mongo,
     tcp_proxy,
 ];
@@ -145,13 +149,20 @@ empty_slots! {
     slot_extensions_unspecified;
     /// Mesh metrics.
     slot_stats;
-    /// Forwarding by server name.
-    slot_sni_forward_proxy;
 }
 
 /// All network filters of a TCP chain, in order.
 pub(crate) fn filters(spec: &TcpSpec, traits: &Traits) -> Vec<envoy::Filter> {
     FILTERS.iter().flat_map(|slot| slot(spec, traits)).collect()
+}
+
+/// Resolving the server name of a TLS connection.
+fn server_names(spec: &TcpSpec, traits: &Traits) -> Vec<envoy::Filter> {
+    let made = spec.resolve.map(|port| {
+        let config = forward::server_names(&traits.mesh, traits.families, port);
+        network_filter("envoy.filters.network.sni_dynamic_forward_proxy", &config)
+    });
+    made.into_iter().collect()
 }
 
 fn mongo(spec: &TcpSpec, _: &Traits) -> Vec<envoy::Filter> {
@@ -176,6 +187,7 @@ fn tcp_proxy(spec: &TcpSpec, traits: &Traits) -> Vec<envoy::Filter> {
         hash_by,
         tunnel,
         sniffer: _,
+        resolve: _,
         access: _,
     } = spec;
     let proxy = tcp::TcpProxy {

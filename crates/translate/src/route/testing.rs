@@ -130,6 +130,7 @@ impl Fixture {
             labels: Labels::default(),
             accounts: BTreeSet::new(),
             node_local: false,
+            publish_not_ready: false,
             traffic_distribution: None,
         };
         change(&mut service);
