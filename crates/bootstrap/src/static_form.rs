@@ -42,7 +42,7 @@ impl Resources {
             inline_routes(listener, &routes);
         }
         let all = clusters.iter_mut().chain(&mut listeners);
-        if all.fold(false, |found, resource| ask_agent(resource) || found) {
+        if ask_agent_all(all) {
             clusters.push(agent());
         }
         static_form(node, admin, listeners, clusters)
@@ -52,12 +52,18 @@ impl Resources {
 /// Where Istio's agent answers, relative to Envoy's working directory.
 const AGENT: &str = "./var/run/secrets/workload-spiffe-uds/socket";
 
+/// As [`ask_agent`], for all of them: the first that asks does not end it.
+fn ask_agent_all<'a>(values: impl Iterator<Item = &'a mut Value>) -> bool {
+    values
+        .filter_map(|value| ask_agent(value).then_some(()))
+        .count()
+        > 0
+}
+
 /// Secrets of the control plane are asked of the agent; true when any secret is asked of it.
 fn ask_agent(value: &mut Value) -> bool {
     match value {
-        Value::Array(items) => items
-            .iter_mut()
-            .fold(false, |found, i| ask_agent(i) || found),
+        Value::Array(items) => ask_agent_all(items.iter_mut()),
         Value::Object(fields) => {
             let own = fields.get_mut("sds_config").is_some_and(|config| {
                 if config.get("ads").is_some() {

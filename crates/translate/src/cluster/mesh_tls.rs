@@ -452,9 +452,11 @@ mod tests {
         };
         let names = combined.default_validation_context.unwrap();
         let names = names.match_typed_subject_alt_names.into_iter();
-        let exact = |name: envoy::SubjectAltNameMatcher| match name.matcher?.match_pattern? {
-            MatchPattern::Exact(name) => Some(name),
-            other => panic!("{other:?}"),
+        let exact = |name: envoy::SubjectAltNameMatcher| {
+            let MatchPattern::Exact(name) = name.matcher?.match_pattern? else {
+                panic!("names are compared exactly")
+            };
+            Some(name)
         };
         let names: Vec<String> = names.filter_map(exact).collect();
         let expected =

@@ -27,7 +27,7 @@ impl<'a> Builder<'_, 'a> {
                     }
                     match Match::default().with_names(&served) {
                         Some(matching) => {
-                            let chain = self.to_backends(placed, matching, (&table, rule));
+                            let chain = self.chain_to(placed, matching, (&table, rule));
                             self.add(placed, chain);
                         }
                         None => self.diagnostics.push(unusable(&rule.origin)),

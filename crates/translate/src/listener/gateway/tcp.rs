@@ -36,11 +36,11 @@ impl<'a> Builder<'_, 'a> {
             };
             Some((table, table.tcp.iter().find(applying)?))
         })?;
-        Some(self.to_backends(placed, matching, (table, rule)))
+        Some(self.chain_to(placed, matching, (table, rule)))
     }
 
     /// A chain to the backends of a rule.
-    pub(super) fn to_backends(
+    pub(super) fn chain_to(
         &mut self,
         placed: Placed<'a>,
         matching: Match,

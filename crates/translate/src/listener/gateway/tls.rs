@@ -137,7 +137,7 @@ fn clients(settings: &ServerTlsSettings, traits: &Traits) -> ValidationContextTy
         Authorities::Secret(secret) => {
             ValidationContextType::CombinedValidationContext(CombinedCertificateValidationContext {
                 default_validation_context: Some(checks),
-                validation_context_sds_secret_config: Some(secret),
+                validation_context_sds_secret_config: Some(*secret),
                 ..CombinedCertificateValidationContext::default()
             })
         }
@@ -150,27 +150,27 @@ fn clients(settings: &ServerTlsSettings, traits: &Traits) -> ValidationContextTy
 
 /// Who may have signed a client's certificate.
 enum Authorities<'a> {
-    Secret(tls::SdsSecretConfig),
+    Secret(Box<tls::SdsSecretConfig>),
     File(Option<&'a str>),
 }
 
 fn authorities<'a>(settings: &'a ServerTlsSettings, traits: &Traits) -> Authorities<'a> {
     if settings.mode == Some(ServerTlsMode::IstioMutual) {
-        return Authorities::Secret(secret::authorities(own(traits)));
+        return Authorities::Secret(Box::new(secret::authorities(own(traits))));
     }
     if let Some(name) = text(settings.ca_cert_credential_name.as_ref()) {
-        return Authorities::Secret(secret::of_control_plane(name::credential(name)));
+        return Authorities::Secret(Box::new(secret::of_control_plane(name::credential(name))));
     }
     if let Some(name) = credentials(settings).first() {
         let name = name::credential(&name::authorities_of(name));
-        return Authorities::Secret(secret::of_control_plane(name));
+        return Authorities::Secret(Box::new(secret::of_control_plane(name)));
     }
     let mut listed = settings.tls_certificates.iter();
     let path = text(settings.ca_certificates.as_ref())
         .or_else(|| listed.find_map(|c| text(c.ca_certificates.as_ref())));
     match (traits.certificates, path) {
         (Certificates::Sds, Some(path)) if text(settings.ca_crl.as_ref()).is_none() => {
-            Authorities::Secret(secret::of_agent(name::file_authorities(path)))
+            Authorities::Secret(Box::new(secret::of_agent(name::file_authorities(path))))
         }
         (_, path) => Authorities::File(path),
     }
