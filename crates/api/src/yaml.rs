@@ -44,6 +44,8 @@ pub struct Source {
     pub root_namespace: Namespace,
     /// What to make of kinds of groups that are neither ours nor Kubernetes'.
     pub strangers: Strangers,
+    /// Whether an API server has let the objects in.
+    pub admission: Admission,
 }
 
 /// What to make of kinds that nothing is known about.
@@ -55,6 +57,15 @@ pub enum Strangers {
     Ignore,
 }
 
+/// Whether an API server has let objects in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Nobody has looked yet: what an API server would refuse in Kubernetes objects is an error.
+    Pending,
+    /// They exist: what an API server would refuse in Kubernetes objects is worth a warning.
+    Done,
+}
+
 impl Source {
     /// A file of a mesh directory of the default cluster, with root namespace `istio-system`.
     #[must_use]
@@ -64,6 +75,7 @@ impl Source {
             file: file.into(),
             root_namespace: Namespace::istio_system(),
             strangers: Strangers::Refuse,
+            admission: Admission::Pending,
         }
     }
 

@@ -205,3 +205,30 @@ fn translate_takes_the_proxy_and_objects_of_a_scenario() {
             .any(|c| c["name"] == "outbound|80||web.shop.svc.cluster.local")
     );
 }
+
+#[test]
+fn services_that_exist_are_served_even_if_nobody_may_add_them() {
+    let text = r#"name: twins
+proxy: {type: sidecar, namespace: shop, ips: [10.0.0.9]}
+config: |
+  apiVersion: v1
+  kind: Service
+  metadata: {name: web, namespace: shop}
+  spec:
+    clusterIP: 10.96.0.1
+    ports: [{name: http, port: 80}, {name: http, port: 8080}]
+virtualHosts:
+  "80": {web: ["outbound|80||web.shop.svc.cluster.local"]}
+  "8080": {web: ["outbound|8080||web.shop.svc.cluster.local"]}
+"#;
+    let path = file("twins", text);
+    let output = meltemi(&["test", "-o", "json"], &path);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let lines = lines(&output);
+    let tables = of_kind(&lines, "virtualHosts");
+    assert_eq!(tables.len(), 2);
+    assert!(tables.iter().all(|table| table["result"] == "pass"));
+    let findings = of_kind(&lines, "diagnostic");
+    assert_eq!(findings[0]["path"], "spec.ports[1].name");
+    assert_eq!(findings[0]["severity"], "warning");
+}

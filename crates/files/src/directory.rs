@@ -8,7 +8,7 @@ use crate::follow;
 use crate::ledger::{Ledger, Unit};
 use crate::scan::{self, Stamp};
 use meltemi_api::Change;
-use meltemi_api::yaml::{self, Source, Strangers};
+use meltemi_api::yaml::{self, Admission, Source, Strangers};
 use meltemi_types::{ClusterId, Code, Diagnostic, Location, Namespace};
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,6 +31,8 @@ pub struct Options {
     pub root_namespace: Namespace,
     /// What to make of kinds that nothing is known about. Default: they are mistakes.
     pub strangers: Strangers,
+    /// Whether an API server has let the objects in. Default: not yet.
+    pub admission: Admission,
 }
 
 impl Default for Options {
@@ -39,6 +41,7 @@ impl Default for Options {
             cluster: ClusterId::default(),
             root_namespace: Namespace::istio_system(),
             strangers: Strangers::Refuse,
+            admission: Admission::Pending,
         }
     }
 }
@@ -50,6 +53,7 @@ impl Options {
             file,
             root_namespace: self.root_namespace.clone(),
             strangers: self.strangers,
+            admission: self.admission,
         }
     }
 }

@@ -3,8 +3,8 @@
 use super::document::{Draft, ROOT_FIELDS};
 use super::positions::{depth, positions};
 use super::problem::Problem;
-use super::reader;
 use super::tree::{Node, Value};
+use super::{Admission, reader};
 use crate::check::{Check, Findings};
 use crate::extensions::{TrafficExtension, WasmPlugin};
 use crate::kinds::Kind;
@@ -76,7 +76,12 @@ impl Draft<'_> {
         let (metadata, spec) = whole?.split();
         let mut found = self.findings();
         T::check(&spec, &mut found);
+        let before = self.problems.len();
         self.take(found);
+        if self.source.admission == Admission::Done {
+            let refused = self.problems.iter_mut().skip(before);
+            refused.for_each(|problem| problem.severity = Severity::Warning);
+        }
         self.resource(T::KIND, metadata, spec)
     }
 

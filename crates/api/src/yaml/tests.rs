@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::kinds::Kind;
-use meltemi_types::FieldPath;
+use meltemi_types::{FieldPath, Severity};
 
 fn documents(text: &str) -> Vec<Document> {
     read(text.as_bytes(), &Source::new("reviews.yaml"))
@@ -238,6 +238,23 @@ fn kinds_that_are_not_read() {
     let text = b"apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: x}\n";
     let documents = read(text, &source);
     assert_eq!(documents.first().unwrap().outcome, Outcome::Foreign);
+}
+
+#[test]
+fn what_an_api_server_refuses_is_a_warning_in_objects_that_exist() {
+    let text = b"apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec:\n  ports:\n  \
+        - {name: http, port: 80}\n  - {name: http, port: 8080}\n";
+    let judge = |admission| {
+        let source = Source {
+            admission,
+            ..Source::new("x")
+        };
+        let document = read(text, &source).remove(0);
+        let severities: Vec<Severity> = document.diagnostics.iter().map(|d| d.severity).collect();
+        (matches!(document.outcome, Outcome::Object(_)), severities)
+    };
+    assert_eq!(judge(Admission::Pending), (false, vec![Severity::Error]));
+    assert_eq!(judge(Admission::Done), (true, vec![Severity::Warning]));
 }
 
 #[test]

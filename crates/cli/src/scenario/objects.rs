@@ -4,6 +4,7 @@
 use super::{Scenario, hosts, registry};
 use crate::failure::{Failure, INTERNAL};
 use meltemi_api::Change;
+use meltemi_api::yaml::Admission;
 use meltemi_files::{Input, Options};
 use meltemi_types::FieldPath;
 use serde_json::{Value, json};
@@ -22,7 +23,7 @@ pub(super) fn changes(scenario: &Scenario) -> Result<Vec<Change>, Failure> {
     let inputs: Vec<Input> = texts
         .map(|(field, text)| input(scenario, &field, &text))
         .collect();
-    let mut changes = read(&inputs, &Options::default())?;
+    let mut changes = read(&inputs, &existing())?;
     hosts::complete(&mut changes);
     for (cluster, text) in &content.kube_objects_by_cluster {
         let options = Options {
@@ -30,12 +31,20 @@ pub(super) fn changes(scenario: &Scenario) -> Result<Vec<Change>, Failure> {
                 let message = format!("{}: kubeObjectsByCluster: {error}", scenario.file);
                 Failure::new(crate::failure::UNREADABLE, message)
             })?,
-            ..Options::default()
+            ..existing()
         };
         let field = format!("kubeObjectsByCluster.{cluster}");
         changes.extend(read(&[input(scenario, &field, text)], &options)?);
     }
     Ok(changes)
+}
+
+/// A scenario says what is in a mesh, not what somebody is about to add to it.
+fn existing() -> Options {
+    Options {
+        admission: Admission::Done,
+        ..Options::default()
+    }
 }
 
 fn read(inputs: &[Input], options: &Options) -> Result<Vec<Change>, Failure> {
