@@ -210,14 +210,19 @@ fn input_that_does_not_exist_is_66() {
 
 #[test]
 fn the_name_table_is_that_of_a_proxy_that_captures_dns() {
-    let run = translate(&["--proxy", FRONTEND, "--type", "nametable", "-o", "json"]);
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: reviews, namespace: shop}\n\
+                   spec: {clusterIP: 10.0.0.1, ports: [{name: http, port: 80}]}\n";
+    let root = directory("name-table", &[("reviews.yaml", service)]);
+    let files = root.to_str().unwrap();
+    let words = ["translate", "-f", files, "--proxy", FRONTEND];
+    let run = meltemi(&[&words[..], &["--type", "nametable", "-o", "json"]].concat());
     assert_eq!(run.code, 0, "{}", run.err);
     let document = run.json();
     let table = &document["resources"]["nametable"][0]["resource"]["table"];
     let reviews = &table["reviews.shop.svc.cluster.local"];
     assert_eq!(reviews["shortname"], "reviews", "{table}");
     assert_eq!(reviews["registry"], "Kubernetes");
-    assert!(!reviews["ips"].as_array().unwrap().is_empty());
+    assert_eq!(reviews["ips"], serde_json::json!(["10.0.0.1"]));
 }
 
 #[test]

@@ -116,16 +116,18 @@ impl Stage {
     }
 
     /// Makes a call (as the scenario writes it) and says how Envoy differs from what the simulator
-    /// `got`; nothing when they agree.
+    /// `got`; nothing when they agree, `None` when Envoy ended the call before it could tell.
     ///
     /// # Errors
     /// The call cannot be made, or Envoy says nothing of it.
-    pub fn compare(&self, call: &Value, got: &Value) -> Result<Vec<String>> {
+    pub fn compare(&self, call: &Value, got: &Value) -> Result<Option<Vec<String>>> {
         let before = self.envoy.admin().stats()?;
         let connection = self.caller.call(call)?;
         let after = observe::end(self.envoy.admin(), &before)?;
         drop(connection);
         observe::quiet(self.envoy.admin())?;
-        Ok(observe::differences(&self.names, (&before, &after), got))
+        let stats = (&before, &after);
+        let tells = observe::tells(&self.names, stats, got);
+        Ok(tells.then(|| observe::differences(&self.names, stats, got)))
     }
 }
