@@ -1,5 +1,5 @@
 //! `cargo xtask generate`: files that are made from code, so that they cannot disagree with it:
-//! docs/codes.md and crds/.
+//! docs/codes.md, crds/ and docs/compat.md.
 
 use crate::shell::{cargo, run, say};
 use anyhow::Result;
@@ -19,6 +19,11 @@ fn definitions() -> Command {
     cargo(&["test", "-q", "-p", "meltemi-schema", "--test", "crds"])
 }
 
+/// What becomes of each field comes from taking it out of the goldens.
+fn fates() -> Command {
+    cargo(&["test", "-q", "-p", "meltemi-golden", "--test", "compat"])
+}
+
 /// Writes all of them.
 pub(crate) fn write() -> Result<u8> {
     for (name, text) in files() {
@@ -30,6 +35,7 @@ pub(crate) fn write() -> Result<u8> {
         say(&format!("wrote {name}"));
     }
     run("writing crds/", definitions().env("BLESS", "1"))?;
+    run("writing docs/compat.md", fates().env("BLESS", "1"))?;
     Ok(0)
 }
 
@@ -44,8 +50,10 @@ pub(crate) fn check() -> Result<u8> {
             code = crate::NEGATIVE;
         }
     }
-    if run("comparing crds/", definitions().env_remove("BLESS")).is_err() {
-        code = crate::NEGATIVE;
+    for (what, mut compare) in [("crds/", definitions()), ("docs/compat.md", fates())] {
+        if run(&format!("comparing {what}"), compare.env_remove("BLESS")).is_err() {
+            code = crate::NEGATIVE;
+        }
     }
     if code == 0 {
         say("generated files are current");
