@@ -1,7 +1,7 @@
 //! How to talk to a cluster: kubectl and helm on a node of ours, inside its network, or on any
 //! cluster that KUBECONFIG names.
 
-use super::places::{Places, program};
+use super::places::{Places, built};
 use super::space;
 use anyhow::{Context, Result, ensure};
 use std::ffi::OsString;
@@ -99,7 +99,7 @@ pub(super) fn wrappers(places: &Places) -> Result<()> {
     let dir = places.wrappers();
     std::fs::create_dir_all(&dir)?;
     for name in WRAPPED {
-        let words = format!("'{}'", program(name)?.display());
+        let words = format!("'{}'", built()?.join("bin").join(name).display());
         write(&dir.join(name), &wrapper(places, &words))?;
     }
     let ctr = format!(
