@@ -89,7 +89,19 @@ fn lint() -> Result<()> {
         "--deny",
         "warnings",
     ];
-    shell::run("clippy", &mut cargo(&args))
+    shell::run("clippy", &mut cargo(&args))?;
+    // Plain `--all-targets` passes over the tests that need a cluster.
+    let args = [
+        "clippy",
+        "--package",
+        "meltemi-e2e",
+        "--test",
+        "*",
+        "--",
+        "--deny",
+        "warnings",
+    ];
+    shell::run("clippy on the tests of a cluster", &mut cargo(&args))
 }
 
 fn doc() -> Result<()> {
