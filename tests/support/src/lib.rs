@@ -9,6 +9,7 @@
 pub mod ads_client;
 pub mod envoy;
 pub mod guard;
+pub mod helm;
 pub mod http;
 pub mod lease;
 pub mod mesh;
