@@ -90,18 +90,11 @@ fn lint() -> Result<()> {
         "warnings",
     ];
     shell::run("clippy", &mut cargo(&args))?;
-    // Plain `--all-targets` passes over the tests that need a cluster.
-    let args = [
-        "clippy",
-        "--package",
-        "meltemi-e2e",
-        "--test",
-        "*",
-        "--",
-        "--deny",
-        "warnings",
-    ];
-    shell::run("clippy on the tests of a cluster", &mut cargo(&args))
+    // Plain `--all-targets` passes over the tests that need helm or a cluster.
+    let mut others = cargo(&["clippy", "--package", "meltemi-e2e"]);
+    others.args(["--package", "meltemi-charts", "--test", "*"]);
+    others.args(["--", "--deny", "warnings"]);
+    shell::run("clippy on the tests of charts and cluster", &mut others)
 }
 
 fn doc() -> Result<()> {

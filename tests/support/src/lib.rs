@@ -10,6 +10,7 @@ pub mod ads_client;
 pub mod cluster;
 pub mod envoy;
 pub mod guard;
+pub mod helm;
 pub mod http;
 pub mod lease;
 pub mod mesh;
