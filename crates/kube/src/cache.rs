@@ -99,11 +99,6 @@ impl Cache {
         self.entries.values().any(|entry| entry.good)
     }
 
-    /// Everything up to this version was told.
-    pub(crate) fn newest(&self) -> u64 {
-        self.newest
-    }
-
     /// A list begins; an unfinished one before it never was.
     pub(crate) fn begin(&mut self) {
         self.listing.clear();
