@@ -1,6 +1,7 @@
 //! Flags, in our spelling and in istiod's, and the environment, into one plain `Config`.
 
 use clap::{Parser, ValueEnum};
+use meltemi_kube::Access;
 use meltemi_runtime::trace::Format;
 use meltemi_types::{ClusterId, Namespace};
 use std::net::SocketAddr;
@@ -9,15 +10,17 @@ use std::time::Duration;
 
 /// The control plane of Meltemi, an Istio-compatible service mesh for stock Envoy.
 ///
-/// Reads mesh and Kubernetes objects (YAML directories for now), and serves each proxy its
-/// configuration over ADS. With --config-dir it needs no cluster.
+/// Reads mesh and Kubernetes objects, from a cluster's API server (as a pod of the cluster, or
+/// with --kubeconfig) or from directories of YAML, and serves each proxy its configuration over
+/// ADS. With --config-dir it needs no cluster.
 #[derive(Debug, Parser)]
 #[command(name = "meltemid", version, max_term_width = 100)]
 pub(crate) struct Args {
     /// A directory of YAML to read and watch, as [CLUSTER=]DIR; may be repeated.
     #[arg(long = "config-dir", alias = "configDir", value_name = "[CLUSTER=]DIR")]
     config_dir: Vec<String>,
-    /// A kubeconfig; the Kubernetes source is not there yet.
+    /// A kubeconfig whose current context is the cluster to read. In a pod the default is the
+    /// pod's own cluster, unless there is a --config-dir.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Where to serve plaintext xDS; empty (the default) is nowhere. Use loopback only.
@@ -48,7 +51,8 @@ pub(crate) struct Args {
         value_name = "ADDR"
     )]
     monitoring_addr: Option<String>,
-    /// Mesh configuration; a ConfigMap `istio` of the root namespace in a directory does as well.
+    /// Mesh configuration, read once; without it the ConfigMap `istio` (`istio-REVISION`) of the
+    /// root namespace counts, and is followed.
     #[arg(long = "meshConfig", alias = "mesh-config", value_name = "FILE")]
     mesh_config: Option<PathBuf>,
     /// Mesh networks; not there yet.
@@ -131,6 +135,7 @@ enum LogFormat {
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) directories: Vec<(ClusterId, PathBuf)>,
+    pub(crate) access: Option<Access>,
     pub(crate) mesh_config: Option<PathBuf>,
     pub(crate) grpc: Option<SocketAddr>,
     pub(crate) http: Option<SocketAddr>,
@@ -177,7 +182,6 @@ impl Args {
             revision,
             kubernetes_service_host,
         } = self;
-        refuse_later("--kubeconfig", kubeconfig.is_some())?;
         refuse_later("--networksConfig", networks_config.is_some())?;
         let unused = [
             ("--secureGRPCAddr", secure_grpc_addr),
@@ -185,13 +189,16 @@ impl Args {
         ];
         let mut warnings: Vec<String> = unused.into_iter().filter_map(unused_address).collect();
         warnings.extend(read_profile(&profile)?);
-        if config_dir.is_empty() {
-            return Err("nothing to read: give --config-dir [CLUSTER=]DIR".into());
+        let in_pod = kubernetes_service_host.is_some_and(|host| !host.is_empty());
+        let access = access(kubeconfig, in_pod && config_dir.is_empty());
+        if config_dir.is_empty() && access.is_none() {
+            return Err(
+                "nothing to read: give --config-dir [CLUSTER=]DIR or --kubeconfig FILE".into(),
+            );
         }
         let cluster: ClusterId = cluster_id
             .parse()
             .map_err(|e| format!("--clusterID: {e}"))?;
-        let in_pod = kubernetes_service_host.is_some_and(|host| !host.is_empty());
         let local = |in_cluster: &'static str| if in_pod { in_cluster } else { "127.0.0.1:0" };
         let max = duration(
             "PILOT_DEBOUNCE_MAX",
@@ -206,6 +213,7 @@ impl Args {
                 .iter()
                 .map(|d| directory(d, &cluster))
                 .collect::<Result<_, _>>()?,
+            access,
             mesh_config,
             grpc: address("--grpcAddr", &grpc_addr)?,
             http: address("--httpAddr", http_addr.as_deref().unwrap_or(local(":8080")))?,
@@ -231,6 +239,14 @@ impl Args {
             log_filter: log,
             warnings,
         })
+    }
+}
+
+/// The way to the API server, if one is to be read.
+fn access(kubeconfig: Option<PathBuf>, own_cluster: bool) -> Option<Access> {
+    match kubeconfig {
+        Some(path) => Some(Access::Kubeconfig(path)),
+        None => own_cluster.then_some(Access::Pod),
     }
 }
 
@@ -330,13 +346,21 @@ mod tests {
             ),
             (&["--config-dir", "/a", "--profile", "lax"], "--profile"),
             (
-                &["--config-dir", "/a", "--kubeconfig", "/k"],
-                "--kubeconfig",
+                &["--config-dir", "/a", "--networksConfig", "/n"],
+                "--networksConfig",
             ),
             (&[], "--config-dir"),
         ] {
             assert!(read(args).unwrap_err().contains(flag), "{args:?}");
         }
+    }
+
+    #[test]
+    fn a_cluster_is_read_where_there_is_one() {
+        let config = read(&["--config-dir", "/a", "--kubeconfig", "/k"]).unwrap();
+        assert_eq!(config.access, Some(Access::Kubeconfig("/k".into())));
+        assert_eq!(read(&["--config-dir", "/a"]).unwrap().access, None);
+        assert_eq!(access(None, true), Some(Access::Pod));
     }
 
     #[test]
