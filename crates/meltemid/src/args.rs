@@ -1,6 +1,7 @@
 //! Flags, in our spelling and in istiod's, and the environment, into one plain `Config`.
 
 use clap::{Parser, ValueEnum};
+use meltemi_kube::Access;
 use meltemi_runtime::trace::Format;
 use meltemi_types::{ClusterId, Namespace};
 use std::net::SocketAddr;
@@ -17,7 +18,7 @@ pub(crate) struct Args {
     /// A directory of YAML to read and watch, as [CLUSTER=]DIR; may be repeated.
     #[arg(long = "config-dir", alias = "configDir", value_name = "[CLUSTER=]DIR")]
     config_dir: Vec<String>,
-    /// A kubeconfig; the Kubernetes source is not there yet.
+    /// A kubeconfig: the API server that knows callers by their tokens and keeps the authority's key.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Where to serve plaintext xDS; empty (the default) is nowhere. Use loopback only.
@@ -28,7 +29,7 @@ pub(crate) struct Args {
         value_name = "ADDR"
     )]
     grpc_addr: String,
-    /// Where to serve xDS over TLS; listens only when there is a certificate.
+    /// Where to serve xDS over TLS, to callers that are known; needs an API server [default: :15012].
     #[arg(
         long = "secureGRPCAddr",
         alias = "secure-grpc-addr",
@@ -116,6 +117,9 @@ pub(crate) struct Args {
     /// The revision.
     #[arg(long, env = "REVISION", hide = true, default_value = "default")]
     revision: String,
+    /// Further names in the serving certificate, separated by commas.
+    #[arg(long, env = "ISTIOD_CUSTOM_HOST", hide = true, default_value = "")]
+    custom_host: String,
     /// Set inside of a pod.
     #[arg(long, env = "KUBERNETES_SERVICE_HOST", hide = true)]
     kubernetes_service_host: Option<String>,
@@ -132,7 +136,13 @@ enum LogFormat {
 pub(crate) struct Config {
     pub(crate) directories: Vec<(ClusterId, PathBuf)>,
     pub(crate) mesh_config: Option<PathBuf>,
+    /// Where callers and the authority's key are known; `None` is a laptop.
+    pub(crate) api_server: Option<Access>,
     pub(crate) grpc: Option<SocketAddr>,
+    /// Only with an API server.
+    pub(crate) secure_grpc: Option<SocketAddr>,
+    /// Further names of the serving certificate.
+    pub(crate) hosts: Vec<String>,
     pub(crate) http: Option<SocketAddr>,
     pub(crate) monitoring: Option<SocketAddr>,
     pub(crate) port_file: Option<PathBuf>,
@@ -175,14 +185,19 @@ impl Args {
             pod_name,
             pod_namespace,
             revision,
+            custom_host,
             kubernetes_service_host,
         } = self;
-        refuse_later("--kubeconfig", kubeconfig.is_some())?;
         refuse_later("--networksConfig", networks_config.is_some())?;
-        let unused = [
-            ("--secureGRPCAddr", secure_grpc_addr),
-            ("--httpsAddr", https_addr),
-        ];
+        let in_pod = kubernetes_service_host.is_some_and(|host| !host.is_empty());
+        // A pod with a directory is a laptop's test unless a kubeconfig says otherwise.
+        let pod = (in_pod && config_dir.is_empty()).then_some(Access::Pod);
+        let api_server = kubeconfig.map(Access::Kubeconfig).or(pod);
+        let (secure_grpc, unused) = match &api_server {
+            Some(_) => (secure_grpc_addr.unwrap_or_else(|| ":15012".into()), None),
+            None => (String::new(), secure_grpc_addr),
+        };
+        let unused = [("--secureGRPCAddr", unused), ("--httpsAddr", https_addr)];
         let mut warnings: Vec<String> = unused.into_iter().filter_map(unused_address).collect();
         warnings.extend(read_profile(&profile)?);
         if config_dir.is_empty() {
@@ -191,8 +206,8 @@ impl Args {
         let cluster: ClusterId = cluster_id
             .parse()
             .map_err(|e| format!("--clusterID: {e}"))?;
-        let in_pod = kubernetes_service_host.is_some_and(|host| !host.is_empty());
-        let local = |in_cluster: &'static str| if in_pod { in_cluster } else { "127.0.0.1:0" };
+        let in_cluster = in_pod || api_server.is_some();
+        let local = |address: &'static str| if in_cluster { address } else { "127.0.0.1:0" };
         let max = duration(
             "PILOT_DEBOUNCE_MAX",
             debounce_max.as_deref().unwrap_or("10s"),
@@ -207,6 +222,14 @@ impl Args {
                 .map(|d| directory(d, &cluster))
                 .collect::<Result<_, _>>()?,
             mesh_config,
+            api_server,
+            secure_grpc: address("--secureGRPCAddr", &secure_grpc)?,
+            hosts: custom_host
+                .split(',')
+                .map(str::trim)
+                .filter(|h| !h.is_empty())
+                .map(str::to_owned)
+                .collect(),
             grpc: address("--grpcAddr", &grpc_addr)?,
             http: address("--httpAddr", http_addr.as_deref().unwrap_or(local(":8080")))?,
             monitoring: address(
@@ -321,6 +344,24 @@ mod tests {
     }
 
     #[test]
+    fn tls_is_served_where_an_api_server_knows_the_callers() {
+        let laptop = read(&["--config-dir", "/a", "--secureGRPCAddr", ":1"]).unwrap();
+        assert!(laptop.secure_grpc.is_none() && laptop.warnings.len() == 1);
+        let cluster = read(&["--config-dir", "/a", "--kubeconfig", "/k"]).unwrap();
+        assert_eq!(cluster.secure_grpc.unwrap().port(), 15012);
+        assert_eq!(cluster.http.unwrap().port(), 8080);
+        let off = [
+            "--config-dir",
+            "/a",
+            "--kubeconfig",
+            "/k",
+            "--secureGRPCAddr",
+            "",
+        ];
+        assert!(read(&off).unwrap().secure_grpc.is_none());
+    }
+
+    #[test]
     fn wrong_flags_are_named() {
         for (args, flag) in [
             (&["--config-dir", "/a", "--grpcAddr", "x"][..], "--grpcAddr"),
@@ -329,10 +370,6 @@ mod tests {
                 "--shutdownDuration",
             ),
             (&["--config-dir", "/a", "--profile", "lax"], "--profile"),
-            (
-                &["--config-dir", "/a", "--kubeconfig", "/k"],
-                "--kubeconfig",
-            ),
             (&[], "--config-dir"),
         ] {
             assert!(read(args).unwrap_err().contains(flag), "{args:?}");
