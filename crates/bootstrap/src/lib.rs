@@ -13,7 +13,7 @@ mod static_form;
 mod stats;
 
 pub use node::NodeFacts;
-pub use server::{AdminAddress, XdsProtocol, XdsServer};
+pub use server::{AdminAddress, SecureServer, XdsProtocol, XdsServer};
 pub use static_form::{Resources, static_form};
 pub use stats::StatsScope;
 
@@ -48,7 +48,7 @@ impl Bootstrap {
     #[must_use]
     pub fn to_json(&self) -> Value {
         let mut whole = common(&self.node, &self.admin, self.stats);
-        whole.insert("dynamic_resources".into(), self.protocol.dynamic());
+        whole.insert("dynamic_resources".into(), self.protocol.dynamic(&self.xds));
         whole.insert("static_resources".into(), self.statics());
         Value::Object(whole)
     }
@@ -59,7 +59,7 @@ impl Bootstrap {
             Some(Value::Object(given)) => given.clone(),
             Some(_) | None => Map::new(),
         };
-        let mut clusters = vec![self.xds.cluster()];
+        let mut clusters: Vec<Value> = self.xds.cluster().into_iter().collect();
         if let Some(Value::Array(given)) = statics.remove("clusters") {
             clusters.extend(given);
         }
@@ -155,6 +155,31 @@ mod tests {
         let endpoint = &cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
         assert_eq!(endpoint["address"]["pipe"]["path"], "/run/xds");
         assert!(cluster.get("upstream_connection_options").is_none());
+    }
+
+    #[test]
+    fn over_tls_the_token_comes_from_a_file() {
+        let xds = XdsServer::Secure(SecureServer {
+            target: "127.0.0.1:15012".into(),
+            name: "istiod.istio-system.svc".into(),
+            roots: "/run/root-cert.pem".into(),
+            token: "/run/istio-token".into(),
+        });
+        let json = Bootstrap { xds, ..bootstrap() }.to_json();
+        assert_eq!(json["static_resources"]["clusters"], json!([]));
+        let service = &json["dynamic_resources"]["ads_config"]["grpc_services"][0];
+        let service = &service["google_grpc"];
+        let plugin = &service["call_credentials"][0]["from_plugin"];
+        assert_eq!(plugin["name"], service["credentials_factory_name"]);
+        let config = &plugin["typed_config"];
+        assert_eq!(config["secret_data"]["filename"], "/run/istio-token");
+        assert_eq!(config["header_prefix"], "Bearer ");
+        let roots = &service["channel_credentials"]["ssl_credentials"]["root_certs"];
+        assert_eq!(roots["filename"], "/run/root-cert.pem");
+        let args = &service["channel_args"]["args"];
+        let name = &args["grpc.ssl_target_name_override"]["string_value"];
+        assert_eq!(name, "istiod.istio-system.svc");
+        assert_eq!(args["grpc.max_receive_message_length"]["int_value"], -1);
     }
 
     #[test]

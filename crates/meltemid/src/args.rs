@@ -19,8 +19,9 @@ pub(crate) struct Args {
     /// A directory of YAML to read and watch, as [CLUSTER=]DIR; may be repeated.
     #[arg(long = "config-dir", alias = "configDir", value_name = "[CLUSTER=]DIR")]
     config_dir: Vec<String>,
-    /// A kubeconfig whose current context is the cluster to read. In a pod the default is the
-    /// pod's own cluster, unless there is a --config-dir.
+    /// A kubeconfig whose current context is the cluster to read, which also knows callers by their
+    /// tokens and keeps the authority's key. In a pod the default is the pod's own cluster, unless
+    /// there is a --config-dir.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Where to serve plaintext xDS; empty (the default) is nowhere. Use loopback only.
@@ -31,7 +32,7 @@ pub(crate) struct Args {
         value_name = "ADDR"
     )]
     grpc_addr: String,
-    /// Where to serve xDS over TLS; listens only when there is a certificate.
+    /// Where to serve xDS over TLS, to callers that are known; needs an API server [default: :15012].
     #[arg(
         long = "secureGRPCAddr",
         alias = "secure-grpc-addr",
@@ -120,6 +121,9 @@ pub(crate) struct Args {
     /// The revision.
     #[arg(long, env = "REVISION", hide = true, default_value = "default")]
     revision: String,
+    /// Further names in the serving certificate, separated by commas.
+    #[arg(long, env = "ISTIOD_CUSTOM_HOST", hide = true, default_value = "")]
+    custom_host: String,
     /// Set inside of a pod.
     #[arg(long, env = "KUBERNETES_SERVICE_HOST", hide = true)]
     kubernetes_service_host: Option<String>,
@@ -135,9 +139,14 @@ enum LogFormat {
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) directories: Vec<(ClusterId, PathBuf)>,
-    pub(crate) access: Option<Access>,
     pub(crate) mesh_config: Option<PathBuf>,
+    /// The cluster to read, where callers and the authority's key are known; `None` is a laptop.
+    pub(crate) api_server: Option<Access>,
     pub(crate) grpc: Option<SocketAddr>,
+    /// Only with an API server.
+    pub(crate) secure_grpc: Option<SocketAddr>,
+    /// Further names of the serving certificate.
+    pub(crate) hosts: Vec<String>,
     pub(crate) http: Option<SocketAddr>,
     pub(crate) monitoring: Option<SocketAddr>,
     pub(crate) port_file: Option<PathBuf>,
@@ -180,18 +189,21 @@ impl Args {
             pod_name,
             pod_namespace,
             revision,
+            custom_host,
             kubernetes_service_host,
         } = self;
         refuse_later("--networksConfig", networks_config.is_some())?;
-        let unused = [
-            ("--secureGRPCAddr", secure_grpc_addr),
-            ("--httpsAddr", https_addr),
-        ];
+        let in_pod = kubernetes_service_host.is_some_and(|host| !host.is_empty());
+        // A pod with a directory is a laptop's test unless a kubeconfig says otherwise.
+        let api_server = access(kubeconfig, in_pod && config_dir.is_empty());
+        let (secure_grpc, unused) = match &api_server {
+            Some(_) => (secure_grpc_addr.unwrap_or_else(|| ":15012".into()), None),
+            None => (String::new(), secure_grpc_addr),
+        };
+        let unused = [("--secureGRPCAddr", unused), ("--httpsAddr", https_addr)];
         let mut warnings: Vec<String> = unused.into_iter().filter_map(unused_address).collect();
         warnings.extend(read_profile(&profile)?);
-        let in_pod = kubernetes_service_host.is_some_and(|host| !host.is_empty());
-        let access = access(kubeconfig, in_pod && config_dir.is_empty());
-        if config_dir.is_empty() && access.is_none() {
+        if config_dir.is_empty() && api_server.is_none() {
             return Err(
                 "nothing to read: give --config-dir [CLUSTER=]DIR or --kubeconfig FILE".into(),
             );
@@ -213,8 +225,15 @@ impl Args {
                 .iter()
                 .map(|d| directory(d, &cluster))
                 .collect::<Result<_, _>>()?,
-            access,
             mesh_config,
+            api_server,
+            secure_grpc: address("--secureGRPCAddr", &secure_grpc)?,
+            hosts: custom_host
+                .split(',')
+                .map(str::trim)
+                .filter(|h| !h.is_empty())
+                .map(str::to_owned)
+                .collect(),
             grpc: address("--grpcAddr", &grpc_addr)?,
             http: address("--httpAddr", http_addr.as_deref().unwrap_or(local(":8080")))?,
             monitoring: address(
@@ -337,6 +356,24 @@ mod tests {
     }
 
     #[test]
+    fn tls_is_served_where_an_api_server_knows_the_callers() {
+        let laptop = read(&["--config-dir", "/a", "--secureGRPCAddr", ":1"]).unwrap();
+        assert!(laptop.secure_grpc.is_none() && laptop.warnings.len() == 1);
+        let cluster = read(&["--config-dir", "/a", "--kubeconfig", "/k"]).unwrap();
+        assert_eq!(cluster.secure_grpc.unwrap().port(), 15012);
+        assert_eq!(cluster.http.unwrap().port(), 8080);
+        let off = [
+            "--config-dir",
+            "/a",
+            "--kubeconfig",
+            "/k",
+            "--secureGRPCAddr",
+            "",
+        ];
+        assert!(read(&off).unwrap().secure_grpc.is_none());
+    }
+
+    #[test]
     fn wrong_flags_are_named() {
         for (args, flag) in [
             (&["--config-dir", "/a", "--grpcAddr", "x"][..], "--grpcAddr"),
@@ -358,8 +395,8 @@ mod tests {
     #[test]
     fn a_cluster_is_read_where_there_is_one() {
         let config = read(&["--config-dir", "/a", "--kubeconfig", "/k"]).unwrap();
-        assert_eq!(config.access, Some(Access::Kubeconfig("/k".into())));
-        assert_eq!(read(&["--config-dir", "/a"]).unwrap().access, None);
+        assert_eq!(config.api_server, Some(Access::Kubeconfig("/k".into())));
+        assert_eq!(read(&["--config-dir", "/a"]).unwrap().api_server, None);
         assert_eq!(access(None, true), Some(Access::Pod));
     }
 

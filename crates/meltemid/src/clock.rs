@@ -7,6 +7,11 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
+/// Now, for the validity of certificates.
+pub(crate) fn wall() -> SystemTime {
+    SystemTime::now()
+}
+
 /// Seconds since 1970 of a moment.
 pub(crate) fn unix(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())

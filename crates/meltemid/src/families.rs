@@ -34,6 +34,14 @@ const fn seconds(name: &'static str, help: &'static str) -> Family {
 /// Everything that is exposed.
 pub(crate) const FAMILIES: &[Family] = &[
     gauge("pilot_xds", "Streams that are open."),
+    gauge(
+        "citadel_server_root_cert_expiry_timestamp",
+        "When the root certificate ends, in seconds since 1970.",
+    ),
+    counter(
+        "meltemi_xds_unauthenticated_total",
+        "Streams refused because it was not proved who called.",
+    ),
     counter("pilot_xds_pushes", "Responses sent, by type."),
     counter(
         "pilot_total_xds_rejects",

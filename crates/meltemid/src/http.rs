@@ -1,23 +1,26 @@
 //! The pages for people, dashboards and probes: readiness, version, metrics, debug.
 //!
 //! They run on a thread and runtime of their own, so that they answer while the control plane is
-//! busy. Debug pages are served to loopback only: nobody is authenticated here yet.
+//! busy. Debug pages are free on loopback; elsewhere a caller shows a token and sees the proxies of
+//! its namespace, or everything when that is the root namespace (T64).
 
 mod debug;
 
+use crate::callers::{Callers, View};
 use crate::plane::Plane;
 use axum::Json;
-use axum::Router;
 use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use meltemi_runtime::drain::Drain;
 use meltemi_runtime::metrics::Metrics;
 use meltemi_runtime::ready::Readiness;
 use meltemi_xds::debug::Clients;
+use meltemi_xds::{Credentials, Unknown};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
@@ -27,6 +30,8 @@ use std::sync::Arc;
 pub(crate) struct Pages {
     pub(crate) plane: Plane,
     pub(crate) clients: Clients,
+    /// Knows remote callers of debug pages; `None` knows nobody.
+    pub(crate) callers: Option<Arc<Callers>>,
     pub(crate) readiness: Readiness,
     pub(crate) metrics: Metrics,
     /// `POD.NAMESPACE` of this control plane.
@@ -69,13 +74,14 @@ fn serve_here(socket: TcpListener, pages: Arc<Pages>, mut drain: Drain) -> Resul
 
 fn router(pages: Arc<Pages>) -> Router {
     let debug = Router::new()
-        .route("/debug/syncz", get(syncz))
-        .route("/debug/config_dump", get(config_dump))
         .route("/debug/registryz", get(registryz))
         .route("/debug/endpointz", get(endpointz))
         .route("/debug/configz", get(configz))
         .route("/debug/diagnosticz", get(diagnosticz))
-        .layer(middleware::from_fn(loopback_only));
+        .layer(middleware::from_fn(everything))
+        .route("/debug/syncz", get(syncz))
+        .route("/debug/config_dump", get(config_dump))
+        .layer(middleware::from_fn_with_state(pages.clone(), admit));
     Router::new()
         .route("/ready", get(ready))
         .route("/version", get(version))
@@ -84,18 +90,43 @@ fn router(pages: Arc<Pages>) -> Router {
         .with_state(pages)
 }
 
-async fn loopback_only(
+/// Lets in who may see something, and notes what.
+async fn admit(
+    State(pages): State<Arc<Pages>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    match peer.ip().to_canonical().is_loopback() {
-        true => next.run(request).await,
-        false => {
+    let view = match (&pages.callers, peer.ip().to_canonical().is_loopback()) {
+        (_, true) => View::All,
+        (None, false) => {
             let text = "debug pages are served on loopback only; use kubectl port-forward\n";
-            (StatusCode::FORBIDDEN, text).into_response()
+            return forbidden(text);
         }
+        (Some(callers), false) => match callers.view(Credentials::of(&request)).await {
+            Ok(view) => view,
+            Err(Unknown::Unproved(why)) => {
+                return (StatusCode::UNAUTHORIZED, format!("{why}\n")).into_response();
+            }
+            Err(Unknown::Undecided(why)) => {
+                return (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response();
+            }
+        },
+    };
+    request.extensions_mut().insert(view);
+    next.run(request).await
+}
+
+/// For pages that show more than one namespace.
+async fn everything(Extension(view): Extension<View>, request: Request, next: Next) -> Response {
+    match view {
+        View::All => next.run(request).await,
+        View::Namespace(_) => forbidden("this page is for accounts of the root namespace\n"),
     }
+}
+
+fn forbidden(text: &'static str) -> Response {
+    (StatusCode::FORBIDDEN, text).into_response()
 }
 
 async fn ready(State(pages): State<Arc<Pages>>) -> Response {
@@ -124,12 +155,15 @@ async fn metrics(State(pages): State<Arc<Pages>>) -> Response {
     ([(header::CONTENT_TYPE, kind)], pages.metrics.render()).into_response()
 }
 
-async fn syncz(State(pages): State<Arc<Pages>>) -> Json<Value> {
-    Json(debug::syncz(&pages.clients.snapshot()))
+async fn syncz(State(pages): State<Arc<Pages>>, Extension(view): Extension<View>) -> Json<Value> {
+    let mut clients = pages.clients.snapshot();
+    clients.retain(|client| view.shows(&client.key));
+    Json(debug::syncz(&clients))
 }
 
 async fn config_dump(
     State(pages): State<Arc<Pages>>,
+    Extension(view): Extension<View>,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Response {
     let Some(proxy) = query.get("proxyID") else {
@@ -139,6 +173,9 @@ async fn config_dump(
         )
             .into_response();
     };
+    if !view.shows(proxy) {
+        return forbidden("you see the proxies of your own namespace only\n");
+    }
     match pages
         .plane
         .held(proxy)

@@ -1,6 +1,8 @@
 //! The control plane of Meltemi: parse flags, wire the parts, run.
 
 mod args;
+mod authority;
+mod callers;
 mod clients;
 mod clock;
 mod families;
@@ -10,6 +12,7 @@ mod plane;
 mod port_file;
 mod pump;
 mod report;
+mod secure;
 mod sources;
 mod wire;
 

@@ -7,7 +7,7 @@ use meltemi_model::{Proxy, Snapshot};
 use meltemi_registry::Published;
 use meltemi_translate::compose::{Extent, Outbound};
 use meltemi_translate::{Assigned, Translator, document};
-use meltemi_types::{Code, Diagnostic, Severity};
+use meltemi_types::{Code, Diagnostic, Severity, TrustDomain};
 use meltemi_xds::{Attachment, ClientId, ClientInfo, Culprit, Event, Refusal, Source};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -68,6 +68,17 @@ impl Plane {
     /// The snapshot in force.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.state().translator.snapshot().clone()
+    }
+
+    /// The trust domains of the mesh, its own first.
+    pub(crate) fn trust_domains(&self) -> Vec<TrustDomain> {
+        let mesh = &self.snapshot().mesh;
+        let aliases = mesh.config.trust_domain_aliases.iter();
+        let aliases = aliases.filter_map(|alias| alias.parse().ok());
+        [mesh.trust_domain.clone()]
+            .into_iter()
+            .chain(aliases)
+            .collect()
     }
 
     /// Everything that is wrong now: objects, translation, and what proxies rejected.

@@ -19,7 +19,7 @@ pub(crate) struct Ports {
 impl Ports {
     /// What this process serves today.
     pub(crate) fn new(
-        grpc: Option<SocketAddr>,
+        (grpc, secure): (Option<SocketAddr>, Option<SocketAddr>),
         http: Option<SocketAddr>,
         monitoring: Option<SocketAddr>,
     ) -> Self {
@@ -27,7 +27,7 @@ impl Ports {
         Self {
             pid: std::process::id(),
             grpc: text(grpc),
-            secure_grpc: String::new(),
+            secure_grpc: text(secure),
             http: text(http),
             monitoring: text(monitoring),
             webhook: String::new(),

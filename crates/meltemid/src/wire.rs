@@ -6,6 +6,7 @@ use crate::http::{Pages, serve};
 use crate::plane::Plane;
 use crate::port_file::Ports;
 use crate::pump::{Debounce, Pump};
+use crate::secure::Secure;
 use crate::sources::Sources;
 use meltemi_registry::{Registry, Settings};
 use meltemi_runtime::drain::{self, Drain, Signals};
@@ -74,6 +75,7 @@ fn start(config: Config) -> Result<(), Failure> {
 /// The sockets of this process.
 struct Sockets {
     grpc: Option<TcpListener>,
+    secure: Option<TcpListener>,
     http: Option<TcpListener>,
     monitoring: Option<TcpListener>,
 }
@@ -85,6 +87,7 @@ impl Sockets {
         };
         Ok(Self {
             grpc: open("--grpcAddr", config.grpc)?,
+            secure: open("--secureGRPCAddr", config.secure_grpc)?,
             http: open("--httpAddr", config.http)?,
             monitoring: open("--monitoringAddr", config.monitoring)?,
         })
@@ -93,7 +96,7 @@ impl Sockets {
     fn ports(&self) -> Ports {
         let local = |socket: &Option<TcpListener>| socket.as_ref()?.local_addr().ok();
         Ports::new(
-            local(&self.grpc),
+            (local(&self.grpc), local(&self.secure)),
             local(&self.http),
             local(&self.monitoring),
         )
@@ -133,10 +136,13 @@ async fn live(config: Config, metrics: Metrics) -> Result<(), Failure> {
         waiting: sources.names(),
         synced,
     };
+    let secure = Secure::build(&config, &plane, &readiness).await;
+    let secure = secure.map_err(|e| Failure::new(NO_INPUT, chain(&e)))?;
     let server = Server::new(Arc::new(plane.clone()), Limits::default());
     let pages = Pages {
         plane,
         clients: server.clients(),
+        callers: secure.as_ref().map(|secure| secure.callers.clone()),
         readiness,
         metrics,
         identity: format!("{}.{}", config.pod_name, config.namespace),
@@ -150,6 +156,11 @@ async fn live(config: Config, metrics: Metrics) -> Result<(), Failure> {
     tasks.best_effort("metrics", pages.metrics.clone().run(drain.clone()));
     tasks.critical("pump", pump.run(drain.clone()));
     let ports = sockets.ports();
+    let mut sockets = sockets;
+    if let Some(secure) = secure {
+        let served = (sockets.secure.take(), server.clone());
+        secure.spawn(&mut tasks, served, &drain);
+    }
     spawn_servers(&mut tasks, sockets, server, pages, &drain)?;
     // 5 serve
     serving.open();
@@ -173,11 +184,14 @@ async fn live(config: Config, metrics: Metrics) -> Result<(), Failure> {
             Ok(())
         }
         Err(Ok(())) => Err(Failure::new(INTERNAL, "every task has ended")),
-        Err(Err(ended)) => {
-            let cause = ended.source().map(|c| format!(": {c}")).unwrap_or_default();
-            Err(Failure::new(INTERNAL, format!("{ended}{cause}")))
-        }
+        Err(Err(ended)) => Err(Failure::new(INTERNAL, chain(&ended))),
     }
+}
+
+/// An error with everything behind it.
+fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (**cause).source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Lets streams end, but not for longer than asked; a second signal ends it at once.

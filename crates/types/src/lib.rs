@@ -8,6 +8,7 @@
 //! * [`object`]: which object, which field, which line: [`Origin`].
 //! * [`diagnostic`]: what is wrong with what a user wrote, and the stable codes.
 //! * [`secret`]: values that never reach a log.
+//! * [`spiffe`]: who a workload is, in a certificate.
 #![deny(missing_docs)]
 
 pub mod diagnostic;
@@ -17,6 +18,7 @@ pub mod names;
 pub mod net;
 pub mod object;
 pub mod secret;
+pub mod spiffe;
 mod text;
 pub mod xds;
 
@@ -29,5 +31,6 @@ pub use names::{
 pub use net::{IpFamilies, Locality, Port, Protocol};
 pub use object::{FieldPath, Location, ObjectRef, Origin};
 pub use secret::Secret;
+pub use spiffe::SpiffeId;
 pub use text::Invalid;
 pub use xds::{NodeId, Nonce, ProxyKind, TypeUrl, Version};

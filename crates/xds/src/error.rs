@@ -2,6 +2,7 @@
 
 use tonic::{Code, Status};
 
+use crate::caller::Unknown;
 use crate::source::Refusal;
 
 /// A request that ends its stream.
@@ -18,6 +19,9 @@ pub enum Unacceptable {
         /// The kind of the client.
         kind: &'static str,
     },
+    /// A later request names another node.
+    #[error("this stream is of another node than {0:?}; open one for each node")]
+    OtherNode(String),
     /// More names than one stream may hold.
     #[error("more than {limit} names of type {type_url:?} on one stream")]
     TooManyNames {
@@ -31,7 +35,7 @@ pub enum Unacceptable {
 impl From<Unacceptable> for Status {
     fn from(error: Unacceptable) -> Self {
         let code = match &error {
-            Unacceptable::UnknownType(_) => Code::InvalidArgument,
+            Unacceptable::UnknownType(_) | Unacceptable::OtherNode(_) => Code::InvalidArgument,
             Unacceptable::NotForClient { .. } => Code::PermissionDenied,
             Unacceptable::TooManyNames { .. } => Code::ResourceExhausted,
         };
@@ -48,6 +52,16 @@ impl From<Refusal> for Status {
             Refusal::Busy(_) => Code::ResourceExhausted,
         };
         Self::new(code, refusal.to_string())
+    }
+}
+
+impl From<Unknown> for Status {
+    fn from(unknown: Unknown) -> Self {
+        let code = match &unknown {
+            Unknown::Unproved(_) => Code::Unauthenticated,
+            Unknown::Undecided(_) => Code::Unavailable,
+        };
+        Self::new(code, unknown.to_string())
     }
 }
 

@@ -6,6 +6,7 @@
 mod call;
 mod client;
 mod connection;
+mod crowd;
 pub(crate) mod frames;
 mod metrics;
 mod wire;
@@ -14,7 +15,6 @@ use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
@@ -29,10 +29,12 @@ use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::transport::server::{Connected, TcpIncoming};
 
+use crate::caller::{Authenticator, Credentials, Guest};
 use crate::debug::Clients;
 use crate::error::ServeError;
 use crate::source::{ClientId, Source};
 use connection::respond;
+use crowd::Crowd;
 use metrics::Metrics;
 use wire::{Delta, Sotw, Wire};
 
@@ -53,6 +55,12 @@ pub struct Limits {
     pub first_request: Duration,
     /// How long an answer is waited for before what depends on it is sent all the same.
     pub answer: Duration,
+    /// How long it may take to tell who calls.
+    pub authentication: Duration,
+    /// Streams of one proxy that is known by its pod.
+    pub streams_of_proxy: usize,
+    /// How long a stream of a known caller may stay, give or take a tenth: then it is proved again.
+    pub age: Duration,
     /// How long a stream with listeners or endpoints may stay without asking for clusters.
     pub clusters: Duration,
 }
@@ -67,14 +75,23 @@ impl Default for Limits {
             header_bytes: 16 << 10,
             first_request: Duration::from_secs(10),
             answer: Duration::from_secs(2),
+            authentication: Duration::from_secs(10),
+            streams_of_proxy: 4,
+            age: Duration::from_secs(30 * 60),
             clusters: Duration::from_secs(30),
         }
     }
 }
 
-/// The ADS server.
+/// The ADS server. Clones are the same server on another address.
 #[derive(Debug)]
 pub struct Server<S>(Arc<Shared<S>>);
+
+impl<S> Clone for Server<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
 
 /// What all streams share.
 #[derive(Debug)]
@@ -82,6 +99,7 @@ struct Shared<S> {
     source: Arc<S>,
     limits: Limits,
     clients: Clients,
+    crowd: Crowd,
     metrics: Metrics,
     count: AtomicU64,
     /// Keeps the nonces of two processes apart.
@@ -102,6 +120,7 @@ impl<S: Source> Server<S> {
             source,
             limits,
             clients: Clients::default(),
+            crowd: Crowd::default(),
             metrics: Metrics::new(),
             count: AtomicU64::new(0),
             seed: RandomState::new().hash_one(0) << 32,
@@ -124,17 +143,31 @@ impl<S: Source> Server<S> {
         drain: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        self.serve_incoming(incoming, drain).await
+        self.run(incoming, None, drain).await
     }
 
-    /// Serves on connections that are ready to speak HTTP/2, for example after a TLS handshake,
-    /// until `drain` completes and the streams have ended.
+    /// Serves on connections that are ready to speak HTTP/2, after a TLS handshake, until `drain`
+    /// completes and the streams have ended. `authenticator` tells who calls before anything of a
+    /// stream is read; whom it does not know gets `UNAUTHENTICATED`.
     ///
     /// # Errors
     /// When the transport fails.
-    pub async fn serve_incoming<C>(
+    pub async fn serve_guests<C>(
+        self,
+        guests: impl Stream<Item = io::Result<Guest<C>>> + Send,
+        authenticator: Arc<dyn Authenticator>,
+        drain: impl Future<Output = ()> + Send,
+    ) -> Result<(), ServeError>
+    where
+        C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.run(guests, Some(authenticator), drain).await
+    }
+
+    async fn run<C>(
         self,
         incoming: impl Stream<Item = io::Result<C>> + Send,
+        authenticator: Option<Arc<dyn Authenticator>>,
         drain: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError>
     where
@@ -144,6 +177,7 @@ impl<S: Source> Server<S> {
         let (draining, drained) = watch::channel(());
         let service = Service {
             shared: self.0,
+            authenticator,
             drained,
         };
         tonic::transport::Server::builder()
@@ -162,9 +196,10 @@ impl<S: Source> Server<S> {
 }
 
 /// The gRPC service. It writes its responses itself: see [`frames`].
-#[derive(Debug)]
 struct Service<S> {
     shared: Arc<Shared<S>>,
+    /// `None` asks nobody.
+    authenticator: Option<Arc<dyn Authenticator>>,
     drained: watch::Receiver<()>,
 }
 
@@ -172,14 +207,16 @@ impl<S> Clone for Service<S> {
     fn clone(&self) -> Self {
         Self {
             shared: self.shared.clone(),
+            authenticator: self.authenticator.clone(),
             drained: self.drained.clone(),
         }
     }
 }
 
-/// What the transport knows of a stream.
+/// What is known of a stream before anything of it is read.
 struct Accepted {
-    peer: Option<SocketAddr>,
+    credentials: Credentials,
+    authenticator: Option<Arc<dyn Authenticator>>,
     drained: watch::Receiver<()>,
 }
 
@@ -213,13 +250,13 @@ impl<S: Source> Service<S> {
         if let Err(status) = call::uncompressed(&request) {
             return status.into_http();
         }
-        let request = tonic::Request::from_http(request);
         let accepted = Accepted {
-            peer: request.remote_addr(),
+            credentials: Credentials::of(&request),
+            authenticator: self.authenticator.clone(),
             drained: self.drained.clone(),
         };
         let limit = self.shared.limits.request_bytes;
-        let requests = call::requests::<W>(request.into_inner(), limit);
+        let requests = call::requests::<W>(request.into_body(), limit);
         call::response(respond::<W, S>(self.shared.clone(), accepted, requests))
     }
 }

@@ -12,6 +12,7 @@ use meltemi_types::{ProxyKind, TypeUrl};
 use tokio::sync::watch;
 
 use crate::Assignment;
+use crate::caller::Identity;
 
 /// Names one stream for as long as the process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,7 +25,10 @@ pub struct ClientInfo {
     pub id: ClientId,
     /// Where it comes from; `None` when the transport does not say.
     pub peer: Option<SocketAddr>,
-    /// What the first request said of the client. It is a claim, not an identity.
+    /// Who it is proved to be.
+    pub identity: Identity,
+    /// What the first request said of the client. Its namespace, pod and service account are those
+    /// of the identity when there is one; the rest is a claim.
     pub node: Node,
 }
 

@@ -18,6 +18,7 @@ pub mod mesh;
 pub mod paths;
 pub mod plane;
 pub mod process;
+pub mod reviews;
 pub mod rewrite;
 pub mod secrets;
 pub mod wait;

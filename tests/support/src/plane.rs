@@ -76,6 +76,8 @@ impl Options {
 struct Ports {
     pid: u32,
     grpc: String,
+    #[serde(default, rename = "secureGrpc")]
+    secure: String,
     #[serde(default)]
     http: String,
     #[serde(default)]
@@ -126,6 +128,15 @@ impl Plane {
     #[must_use]
     pub fn grpc(&self) -> SocketAddr {
         self.grpc
+    }
+
+    /// Where ADS over TLS listens.
+    ///
+    /// # Errors
+    /// It does not listen.
+    pub fn secure(&self) -> Result<SocketAddr> {
+        let address = self.ports.secure.parse();
+        address.context("meltemid does not serve over TLS")
     }
 
     /// The process id that it reports itself.

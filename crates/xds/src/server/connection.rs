@@ -4,8 +4,10 @@
 //! then computes it from the latest state; a slow reader thereby skips states.
 
 use std::future::pending;
+use std::hash::{BuildHasher, RandomState};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::stream::{BoxStream, iter, unfold};
@@ -15,10 +17,12 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tonic::Status;
 
 use super::client::Client;
+use super::crowd::Place;
 use super::frames::Frames;
 use super::wire::Wire;
 use super::{Accepted, Shared};
 use crate::Assignment;
+use crate::caller::{Caller, Identity, conform, same_node};
 use crate::session::{Push, Session};
 use crate::source::{ClientInfo, Refusal, Source};
 
@@ -83,31 +87,72 @@ async fn step<W: Wire, S: Source>(stage: Stage<W, S>) -> Result<Said<W, S>, Stat
     Ok(push.map(|push| (push, connection)))
 }
 
+/// Tells who calls. Nothing of the stream has been read yet.
+async fn admit<S: Source>(shared: &Shared<S>, accepted: &Accepted) -> Result<Caller, Status> {
+    let Some(authenticator) = &accepted.authenticator else {
+        return Ok(Caller::UNASKED);
+    };
+    let asked = authenticator.authenticate(accepted.credentials.clone());
+    let told = timeout(shared.limits.authentication, asked).await;
+    let late = |_| again("it could not be told in time who calls");
+    told.map_err(late)?.map_err(|unknown| {
+        shared.metrics.unknown.increment(1);
+        tracing::debug!(peer = ?accepted.credentials.peer, why = %unknown, "caller refused");
+        unknown.into()
+    })
+}
+
+/// When a stream of the caller ends, so that it is proved again who calls: at the latest when the
+/// proof ends, else after its age, which `salt` moves by a tenth at most.
+fn end(caller: &Caller, age: Duration, salt: u64) -> Option<Instant> {
+    if caller.identity == Identity::Unasked {
+        return None;
+    }
+    let tenth = u32::try_from(salt % 2000).unwrap_or(0);
+    let age = age * 9 / 10 + age * tenth / 10_000;
+    let proved = caller.until.map(|until| {
+        until
+            .duration_since(SystemTime::now())
+            .unwrap_or(Duration::ZERO)
+    });
+    Some(Instant::now() + proved.map_or(age, |proved| proved.min(age)))
+}
+
 /// Attaches the client that the first request names. `None` when it closed the stream instead.
 async fn open<W: Wire, S: Source>(
     shared: Arc<Shared<S>>,
     accepted: Accepted,
     mut requests: Requests<W>,
 ) -> Result<Option<Box<Connection<W, S>>>, Status> {
+    let caller = admit(&shared, &accepted).await?;
+    let most = shared.limits.streams_of_proxy;
+    let place = shared.crowd.enter(&caller.identity, most)?;
     let first = timeout(shared.limits.first_request, requests.next()).await;
     let late = |_| Status::deadline_exceeded("no request came; send one after opening a stream");
     let Some(mut request) = first.map_err(late)?.transpose()? else {
         return Ok(None);
     };
-    let node = W::take_node(&mut request).unwrap_or_default();
+    let mut node = W::take_node(&mut request).unwrap_or_default();
     if node.id.is_empty() {
         let why = "the first request names no node; set node.id";
         return Err(Refusal::BadNode(why.to_owned()).into());
     }
+    conform(&mut node, &caller.identity)?;
     let info = ClientInfo {
         id: shared.next_client(),
-        peer: accepted.peer,
+        peer: accepted.credentials.peer,
+        identity: caller.identity.clone(),
         node,
     };
     let mut attachment = shared.source.attach(&info)?;
     let client = Client::new(&shared, W::FLAVOR, &info, &attachment);
     let assignment = attachment.updates.borrow_and_update().clone();
     let stream = shared.seed ^ info.id.0;
+    let end = end(
+        &caller,
+        shared.limits.age,
+        RandomState::new().hash_one(stream),
+    );
     let mut connection = Box::new(Connection::<W, S> {
         session: Session::new(W::FLAVOR, attachment.kind, stream, assignment),
         shared,
@@ -115,6 +160,9 @@ async fn open<W: Wire, S: Source>(
         updates: attachment.updates,
         drained: accepted.drained,
         opened: Instant::now(),
+        end,
+        node: info.node.id.into(),
+        _place: place,
         waiting_since: None,
         client,
     });
@@ -130,6 +178,11 @@ struct Connection<W: Wire, S: Source> {
     updates: watch::Receiver<Arc<Assignment>>,
     drained: watch::Receiver<()>,
     opened: Instant,
+    /// When it is to be proved again who calls.
+    end: Option<Instant>,
+    /// The node of the first request.
+    node: Arc<str>,
+    _place: Option<Place>,
     /// Since when something waits for the client's answer.
     waiting_since: Option<Instant>,
     client: Client<S>,
@@ -178,12 +231,14 @@ impl<W: Wire, S: Source> Connection<W, S> {
                 self.waiting_since = None;
                 self.session.overdue();
             }
+            () = at(self.end) => return Err(again("this stream has reached its age")),
             () = at(watchdog) => return Err(again("clusters were never asked for")),
         }
         Ok(true)
     }
 
     fn hear(&mut self, request: &W::Request) -> Result<(), Status> {
+        same_node(&self.node, W::node(request))?;
         let heard = W::hear(&mut self.session, request);
         self.client.tell(&mut self.session);
         Ok(heard?)

@@ -14,6 +14,8 @@ use crate::types::{TABLE, XdsType};
 pub(super) struct Metrics {
     /// Streams open now.
     pub(super) streams: Gauge,
+    /// Streams refused because nobody is known.
+    pub(super) unknown: Counter,
     /// Streams that ended by a panic.
     pub(super) panics: Counter,
     types: BTreeMap<TypeUrl, TypeMetrics>,
@@ -36,6 +38,7 @@ impl Metrics {
         let of = |row: &XdsType| (row.url, TypeMetrics::new(row.short));
         Self {
             streams: gauge!("pilot_xds"),
+            unknown: counter!("meltemi_xds_unauthenticated_total"),
             panics: counter!("meltemi_xds_stream_panics_total"),
             types: TABLE.iter().map(of).collect(),
         }

@@ -14,6 +14,7 @@ pub(super) trait Wire: Send + 'static {
     /// Which one it is.
     const FLAVOR: Flavor;
 
+    fn node(request: &Self::Request) -> Option<&Node>;
     fn take_node(request: &mut Self::Request) -> Option<Node>;
     fn hear(session: &mut Session, request: &Self::Request) -> Result<(), Unacceptable>;
 }
@@ -27,6 +28,10 @@ impl Wire for Sotw {
     type Request = DiscoveryRequest;
     const FLAVOR: Flavor = Flavor::Sotw;
 
+    fn node(request: &DiscoveryRequest) -> Option<&Node> {
+        request.node.as_ref()
+    }
+
     fn take_node(request: &mut DiscoveryRequest) -> Option<Node> {
         request.node.take()
     }
@@ -39,6 +44,10 @@ impl Wire for Sotw {
 impl Wire for Delta {
     type Request = DeltaDiscoveryRequest;
     const FLAVOR: Flavor = Flavor::Delta;
+
+    fn node(request: &DeltaDiscoveryRequest) -> Option<&Node> {
+        request.node.as_ref()
+    }
 
     fn take_node(request: &mut DeltaDiscoveryRequest) -> Option<Node> {
         request.node.take()

@@ -1,0 +1,103 @@
+//! What the TLS server shows, and whose client certificates it believes. Both are replaced while it
+//! serves; connections that are open keep what they began with.
+//!
+//! A client need not show a certificate (a token does as well); one that it shows must be good.
+
+use crate::authority::Leaf;
+use crate::error::Error;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::CertificateDer;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The settings of a TLS server.
+#[derive(Debug)]
+pub struct Tls {
+    shown: Arc<Shown>,
+    config: RwLock<Arc<ServerConfig>>,
+}
+
+/// The certificate that is shown now.
+#[derive(Debug)]
+struct Shown(RwLock<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let key = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        Some(key.clone())
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+impl Tls {
+    /// Shows `leaf`, and believes client certificates that one of `roots` vouches for.
+    ///
+    /// # Errors
+    /// Key and certificate are not a pair, or no root can be used.
+    pub fn new(leaf: &Leaf, roots: &[CertificateDer<'static>]) -> Result<Self, Error> {
+        let shown = Arc::new(Shown(RwLock::new(certified(leaf)?)));
+        let config = config(&shown, roots)?;
+        Ok(Self {
+            shown,
+            config: RwLock::new(config),
+        })
+    }
+
+    /// Shows another certificate from the next handshake on.
+    ///
+    /// # Errors
+    /// Key and certificate are not a pair; then nothing changes.
+    pub fn show(&self, leaf: &Leaf) -> Result<(), Error> {
+        let next = certified(leaf)?;
+        let mut shown = self.shown.0.write().unwrap_or_else(PoisonError::into_inner);
+        *shown = next;
+        Ok(())
+    }
+
+    /// Believes other roots from the next handshake on.
+    ///
+    /// # Errors
+    /// No root can be used; then nothing changes.
+    pub fn believe(&self, roots: &[CertificateDer<'static>]) -> Result<(), Error> {
+        let next = config(&self.shown, roots)?;
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = next;
+        Ok(())
+    }
+
+    /// The settings for one handshake.
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
+        config.clone()
+    }
+}
+
+fn certified(leaf: &Leaf) -> Result<Arc<CertifiedKey>, Error> {
+    let key = leaf.key.expose().clone_key();
+    let key = CertifiedKey::from_der(leaf.chain.clone(), key, &provider())?;
+    Ok(Arc::new(key))
+}
+
+/// TLS 1.2 or later, HTTP/2, a client certificate if the client has one.
+fn config(
+    shown: &Arc<Shown>,
+    roots: &[CertificateDer<'static>],
+) -> Result<Arc<ServerConfig>, Error> {
+    let mut store = RootCertStore::empty();
+    for root in roots {
+        store.add(root.clone())?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider())
+        .allow_unauthenticated()
+        .build()?;
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(shown.clone());
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(Arc::new(config))
+}

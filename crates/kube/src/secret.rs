@@ -1,0 +1,158 @@
+//! The Secret `istio-ca-secret`: the key of the authority that all replicas share, as Istio keeps it
+//! (platform.md 4.5). It is made once: of two that make it at a time, the API server takes one, and
+//! the other reads that.
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret as Object;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client};
+use meltemi_types::{Namespace, Secret};
+use std::collections::BTreeMap;
+
+/// The Secret's name.
+pub const NAME: &str = "istio-ca-secret";
+const TYPE: &str = "istio.io/ca-root";
+const CERTIFICATE: &str = "ca-cert.pem";
+const KEY: &str = "ca-key.pem";
+const ROOTS: &str = "root-cert.pem";
+
+/// What the Secret holds, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// `ca-cert.pem`.
+    pub certificate: String,
+    /// `ca-key.pem`.
+    pub key: Secret<String>,
+    /// `root-cert.pem`; where it is empty, the certificate is its own root.
+    pub roots: String,
+}
+
+/// Why the Secret cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The API server refuses or is away.
+    #[error("Secret {namespace}/{NAME}: {source}")]
+    Api {
+        /// Where it was looked for.
+        namespace: Namespace,
+        /// What the API server says.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// A part is missing or is no text.
+    #[error(
+        "Secret {namespace}/{NAME}: data[{part}] is missing or no text; delete the Secret to have \
+         a new one made"
+    )]
+    Part {
+        /// Where it is.
+        namespace: Namespace,
+        /// The key of the part.
+        part: &'static str,
+    },
+}
+
+/// Reads the Secret; `None` when there is none.
+///
+/// # Errors
+/// The API server refuses or is away, or a part is missing.
+pub async fn read(client: &Client, namespace: &Namespace) -> Result<Option<Parts>, SecretError> {
+    let api: Api<Object> = Api::namespaced(client.clone(), namespace.as_str());
+    let object = api.get_opt(NAME).await;
+    let object = object.map_err(|source| failed(namespace, source))?;
+    object.map(|object| parts(&object, namespace)).transpose()
+}
+
+/// Makes the Secret of `parts`, or reads the one that somebody else has made meanwhile.
+///
+/// # Errors
+/// As [`read`].
+pub async fn create(
+    client: &Client,
+    namespace: &Namespace,
+    own: &Parts,
+) -> Result<Parts, SecretError> {
+    let api: Api<Object> = Api::namespaced(client.clone(), namespace.as_str());
+    let made = api.create(&PostParams::default(), &object(own)).await;
+    match made {
+        Ok(_) => Ok(own.clone()),
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            let theirs = api.get(NAME).await;
+            parts(&theirs.map_err(|e| failed(namespace, e))?, namespace)
+        }
+        Err(error) => Err(failed(namespace, error)),
+    }
+}
+
+fn failed(namespace: &Namespace, source: kube::Error) -> SecretError {
+    SecretError::Api {
+        namespace: namespace.clone(),
+        source: Box::new(source),
+    }
+}
+
+fn object(parts: &Parts) -> Object {
+    let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
+    let data = [
+        (CERTIFICATE, bytes(&parts.certificate)),
+        (KEY, bytes(parts.key.expose())),
+        (ROOTS, bytes(&parts.roots)),
+        ("cert-chain.pem", bytes("")),
+        ("key.pem", bytes("")),
+    ];
+    Object {
+        metadata: ObjectMeta {
+            name: Some(NAME.to_owned()),
+            ..ObjectMeta::default()
+        },
+        type_: Some(TYPE.to_owned()),
+        data: Some(BTreeMap::from(data.map(|(k, v)| (k.to_owned(), v)))),
+        ..Object::default()
+    }
+}
+
+fn parts(object: &Object, namespace: &Namespace) -> Result<Parts, SecretError> {
+    let text = |part: &'static str| {
+        let bytes = object.data.as_ref().and_then(|data| data.get(part));
+        let text = bytes.and_then(|bytes| String::from_utf8(bytes.0.clone()).ok());
+        text.filter(|text| !text.is_empty())
+            .ok_or_else(|| SecretError::Part {
+                namespace: namespace.clone(),
+                part,
+            })
+    };
+    let certificate = text(CERTIFICATE)?;
+    Ok(Parts {
+        key: Secret::new(text(KEY)?),
+        roots: text(ROOTS).unwrap_or_else(|_| certificate.clone()),
+        certificate,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_secret_is_istios() {
+        let own = Parts {
+            certificate: "cert".into(),
+            key: Secret::new("key".into()),
+            roots: "root".into(),
+        };
+        let namespace = Namespace::istio_system();
+        let made = object(&own);
+        assert_eq!(made.type_.as_deref(), Some("istio.io/ca-root"));
+        assert_eq!(parts(&made, &namespace).unwrap(), own);
+        let mut old = made.clone();
+        old.data.as_mut().unwrap().remove(ROOTS);
+        assert_eq!(parts(&old, &namespace).unwrap().roots, "cert");
+        let mut broken = made;
+        broken.data.as_mut().unwrap().remove(KEY);
+        let why = parts(&broken, &namespace).unwrap_err().to_string();
+        assert!(
+            why.contains("istio-system/istio-ca-secret: data[ca-key.pem]"),
+            "{why}"
+        );
+    }
+}

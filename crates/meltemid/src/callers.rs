@@ -1,0 +1,175 @@
+//! Who calls, of everybody who may: by a client certificate, else by a service account's token.
+//!
+//! Istio's order (platform.md 4.2). A token that is bound to no pod is a person's with a tool, and
+//! gets debug types only.
+
+use crate::plane::Plane;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use meltemi_ca::caller::identify;
+use meltemi_kube::{BoundPod, TokenError, TokenReviewer, TokenUser};
+use meltemi_types::{ClusterId, Namespace};
+use meltemi_xds::{Account, Authenticator, Caller, Credentials, Identity, Unknown};
+use std::sync::Arc;
+
+/// The audience that tokens must be for.
+pub(crate) const AUDIENCE: &str = "istio-ca";
+
+/// Knows callers.
+#[derive(Clone)]
+pub(crate) struct Callers {
+    pub(crate) plane: Plane,
+    /// The API server of our own cluster.
+    pub(crate) reviewer: Arc<TokenReviewer>,
+    /// That cluster.
+    pub(crate) cluster: ClusterId,
+    /// Whose accounts see everything on the debug pages.
+    pub(crate) namespace: Namespace,
+}
+
+impl Callers {
+    async fn know(&self, credentials: Credentials) -> Result<Caller, Unknown> {
+        let certified = credentials.certificates.first().map(|certificate| {
+            let certificate = certificate.as_ref().into();
+            identify(&certificate, &self.plane.trust_domains())
+        });
+        let token = match (certified, credentials.token) {
+            (Some(Ok(certified)), _) => {
+                return Ok(Caller {
+                    identity: Identity::Proxy {
+                        account: Account {
+                            namespace: certified.id.namespace,
+                            name: certified.id.account,
+                        },
+                        pod: None,
+                    },
+                    until: Some(certified.until),
+                });
+            }
+            (Some(Err(nobody)), None) => return Err(Unknown::Unproved(nobody.to_string())),
+            (None, None) => {
+                let why = "nobody is known without a client certificate or a token; send \
+                           `authorization: Bearer TOKEN` with a projected token of audience istio-ca";
+                return Err(Unknown::Unproved(why.to_owned()));
+            }
+            (_, Some(token)) => token,
+        };
+        match credentials.cluster {
+            Some(cluster) if cluster != self.cluster.as_str() => {
+                return Err(Unknown::Unproved(format!(
+                    "tokens of cluster {cluster:?} are not known here; this is {:?}",
+                    self.cluster.as_str()
+                )));
+            }
+            Some(_) | None => {}
+        }
+        match self.reviewer.review(&token).await {
+            Ok(user) => Ok(caller(user)),
+            Err(TokenError::Refused(why)) => Err(Unknown::Unproved(why)),
+            Err(error @ TokenError::Unavailable(_)) => Err(Unknown::Undecided(error.to_string())),
+        }
+    }
+}
+
+impl Authenticator for Callers {
+    fn authenticate(
+        &self,
+        credentials: Credentials,
+    ) -> BoxFuture<'static, Result<Caller, Unknown>> {
+        let callers = self.clone();
+        async move { callers.know(credentials).await }.boxed()
+    }
+}
+
+fn caller(user: TokenUser) -> Caller {
+    let TokenUser {
+        namespace,
+        account,
+        pod,
+        until,
+    } = user;
+    let account = Account {
+        namespace,
+        name: account,
+    };
+    let identity = match pod {
+        Some(BoundPod { name, uid: _ }) => Identity::Proxy {
+            account,
+            pod: Some(name),
+        },
+        None => Identity::DebugOnly { account },
+    };
+    Caller { identity, until }
+}
+
+/// What of the debug pages somebody may see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum View {
+    /// Everything.
+    All,
+    /// The proxies of one namespace.
+    Namespace(Namespace),
+}
+
+impl View {
+    /// True when it shows the proxy called `key` (`POD.NAMESPACE`).
+    pub(crate) fn shows(&self, key: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Namespace(own) => {
+                let namespace = key.rsplit_once('.').map_or("", |(_, namespace)| namespace);
+                namespace == own.as_str()
+            }
+        }
+    }
+}
+
+impl Callers {
+    /// What a remote caller of the debug pages may see.
+    pub(crate) async fn view(&self, credentials: Credentials) -> Result<View, Unknown> {
+        let account = match self.know(credentials).await?.identity {
+            Identity::Proxy { account, pod: _ } | Identity::DebugOnly { account } => account,
+            Identity::Unasked => return Err(Unknown::Unproved("nobody is known".to_owned())),
+        };
+        Ok(match account.namespace == self.namespace {
+            true => View::All,
+            false => View::Namespace(account.namespace),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(pod: Option<BoundPod>) -> TokenUser {
+        TokenUser {
+            namespace: "shop".parse().unwrap(),
+            account: "web".parse().unwrap(),
+            pod,
+            until: None,
+        }
+    }
+
+    #[test]
+    fn a_token_without_a_pod_is_for_debug_types() {
+        let bound = BoundPod {
+            name: "web-0".into(),
+            uid: "1".into(),
+        };
+        let identity = caller(user(Some(bound))).identity;
+        assert!(matches!(identity, Identity::Proxy { pod: Some(pod), .. } if &*pod == "web-0"));
+        let identity = caller(user(None)).identity;
+        assert!(matches!(identity, Identity::DebugOnly { .. }));
+    }
+
+    #[test]
+    fn a_namespace_sees_its_own_proxies() {
+        let view = View::Namespace("shop".parse().unwrap());
+        assert!(view.shows("web-0.shop") && view.shows("a.b.shop"));
+        for other in ["web-0.bank", "shop", "web.shop.bank", "x.workshop", ""] {
+            assert!(!view.shows(other), "{other}");
+        }
+        assert!(View::All.shows("web-0.bank"));
+    }
+}

@@ -1,0 +1,163 @@
+//! xDS over TLS: who connects has a handshake behind it, who calls is known before it is heard.
+//!
+//! All of it exists only where there is an API server: it knows callers and keeps the authority's
+//! key. On a laptop there is plaintext on loopback, which asks nobody.
+
+use crate::args::Config;
+use crate::authority::{Keeper, Names};
+use crate::callers::{AUDIENCE, Callers};
+use crate::plane::Plane;
+use bytes::Bytes;
+use futures::stream::unfold;
+use meltemi_ca::{Connection, Limits, Tls, listen};
+use meltemi_kube::{Client, ConnectError, Patience, RootPublisher, TokenReviewer, connect};
+use meltemi_runtime::drain::Drain;
+use meltemi_runtime::ready::Readiness;
+use meltemi_runtime::tasks::Tasks;
+use meltemi_xds::{Guest, Peer, ServeError, Server};
+use std::convert::Infallible;
+use std::net::TcpListener;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+
+/// Connections whose handshake is done and that nobody has taken yet.
+const WAITING: usize = 64;
+
+/// What an API server makes possible.
+pub(crate) struct Secure {
+    client: Client,
+    /// Who may call.
+    pub(crate) callers: Arc<Callers>,
+    keeper: Keeper,
+    tls: watch::Receiver<Option<Arc<Tls>>>,
+    roots: watch::Receiver<Arc<str>>,
+}
+
+impl Secure {
+    /// The parts, when there is an API server; nothing is sent to it yet.
+    pub(crate) async fn build(
+        config: &Config,
+        plane: &Plane,
+        readiness: &Readiness,
+    ) -> Result<Option<Self>, ConnectError> {
+        let Some(access) = &config.api_server else {
+            return Ok(None);
+        };
+        let client = connect(access).await?;
+        let reviewer = TokenReviewer::new(client.clone(), AUDIENCE, Patience::default());
+        let (show, tls) = watch::channel(None);
+        let (publish, roots) = watch::channel(Arc::from(""));
+        let keeper = Keeper {
+            client: client.clone(),
+            names: Names {
+                namespace: config.namespace.clone(),
+                domain: config.domain.clone(),
+                revision: config.revision.clone(),
+                others: config.hosts.clone(),
+            },
+            plane: plane.clone(),
+            tls: show,
+            roots: publish,
+            gate: readiness.gate("certificate"),
+        };
+        let callers = Arc::new(Callers {
+            plane: plane.clone(),
+            reviewer,
+            cluster: config.cluster.clone(),
+            namespace: config.namespace.clone(),
+        });
+        Ok(Some(Self {
+            client,
+            callers,
+            keeper,
+            tls,
+            roots,
+        }))
+    }
+
+    /// Starts what serves, what keeps the certificate, and what publishes its root.
+    pub(crate) fn spawn(
+        self,
+        tasks: &mut Tasks,
+        (socket, server): (Option<TcpListener>, Server<Plane>),
+        drain: &Drain,
+    ) {
+        let Self {
+            client,
+            callers,
+            keeper,
+            tls,
+            roots,
+        } = self;
+        tasks.critical("certificate", keeper.run(drain.clone()));
+        tasks.critical("roots", publish(client, roots, drain.clone()));
+        if let Some(socket) = socket {
+            let served = serve(socket, tls, (server, callers), drain.clone());
+            tasks.critical("secure xds", served);
+        }
+    }
+}
+
+/// Publishes the root until drained. Without leader election every replica leads: they write the
+/// same, and only where it differs.
+async fn publish(
+    client: Client,
+    mut roots: watch::Receiver<Arc<str>>,
+    mut drain: Drain,
+) -> Result<(), Infallible> {
+    let (_leading, leads) = watch::channel(true);
+    let known = roots.wait_for(|roots| !roots.is_empty());
+    tokio::select! {
+        _known = known => {}
+        () = drain.started() => return Ok(()),
+    }
+    let publisher = RootPublisher {
+        client,
+        roots,
+        leads,
+    };
+    tokio::select! {
+        () = publisher.run() => {}
+        () = drain.started() => {}
+    }
+    // The keeper withdraws the roots when it is drained, no earlier.
+    drain.started().await;
+    Ok(())
+}
+
+/// Serves from the first certificate on, until drained.
+async fn serve(
+    socket: TcpListener,
+    mut tls: watch::Receiver<Option<Arc<Tls>>>,
+    (server, callers): (Server<Plane>, Arc<Callers>),
+    mut drain: Drain,
+) -> Result<(), ServeError> {
+    let socket = tokio::net::TcpListener::from_std(socket)?;
+    let shown = tokio::select! {
+        shown = tls.wait_for(Option::is_some) => shown.ok().and_then(|tls| tls.clone()),
+        () = drain.started() => None,
+    };
+    let Some(tls) = shown else {
+        drain.started().await;
+        return Ok(());
+    };
+    let (ready, accepted) = mpsc::channel(WAITING);
+    tokio::spawn(listen::listen(socket, (tls, Limits::default()), ready));
+    let guests = unfold(accepted, |mut accepted| async {
+        let next = accepted.recv().await?;
+        Some((next.map(guest), accepted))
+    });
+    let drained = async move { drain.started().await };
+    let guests = Box::pin(guests);
+    server.serve_guests(guests, callers, drained).await
+}
+
+fn guest(connection: Connection) -> Guest<Connection> {
+    let certificates = connection.certificates();
+    let der = certificates.iter().map(|one| Bytes::copy_from_slice(one));
+    let peer = Peer {
+        address: connection.peer(),
+        certificates: der.collect(),
+    };
+    Guest { connection, peer }
+}

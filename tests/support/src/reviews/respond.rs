@@ -1,0 +1,140 @@
+//! What the stand-in answers: reviews, single objects, lists, watches in which nothing happens.
+
+use super::{Request, Reviews};
+use anyhow::Result;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::net::TcpStream;
+
+const REVIEWS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
+
+impl Reviews {
+    /// Answers one request.
+    pub(super) fn answer(&self, request: &Request, stream: &TcpStream) -> Result<()> {
+        if request.watches {
+            return self.watch(request, stream);
+        }
+        let (status, body) = match (request.method.as_str(), request.path.as_str()) {
+            ("POST", REVIEWS) => self.review(&request.body)?,
+            ("POST", path) => self.create(path, &request.body)?,
+            ("PATCH", path) => self.apply(path, &request.body)?,
+            ("GET", path) => self.get(path),
+            (method, _) => refusal(405, method),
+        };
+        let body = body.to_string();
+        let mut stream = stream;
+        write!(
+            stream,
+            "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )?;
+        Ok(())
+    }
+
+    fn review(&self, body: &[u8]) -> Result<(u16, Value)> {
+        let mut review: Value = serde_json::from_slice(body)?;
+        let mut state = self.state();
+        state.reviewed.push(review["spec"].clone());
+        let token = review["spec"]["token"].as_str().unwrap_or_default();
+        let unknown = || json!({"authenticated": false, "error": "unknown token"});
+        review["status"] = state.tokens.get(token).cloned().unwrap_or_else(unknown);
+        Ok((201, review))
+    }
+
+    fn create(&self, path: &str, body: &[u8]) -> Result<(u16, Value)> {
+        let object: Value = serde_json::from_slice(body)?;
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let path = format!("{path}/{name}");
+        let mut state = self.state();
+        if state.objects.contains_key(&path) {
+            return Ok(refusal(409, "AlreadyExists"));
+        }
+        state.objects.insert(path, object.clone());
+        Ok((201, object))
+    }
+
+    fn apply(&self, path: &str, body: &[u8]) -> Result<(u16, Value)> {
+        let mut object: Value = serde_json::from_slice(body)?;
+        if let Some(namespace) = path.split('/').nth(4) {
+            object["metadata"]["namespace"] = json!(namespace);
+        }
+        self.state().objects.insert(path.to_owned(), object.clone());
+        Ok((200, object))
+    }
+
+    /// One object, or the list of a kind: a list's address ends in lower-case plural.
+    fn get(&self, path: &str) -> (u16, Value) {
+        let state = self.state();
+        match state.objects.get(path) {
+            Some(object) => (200, object.clone()),
+            None if is_list(path) => {
+                drop(state);
+                let list = json!({
+                    "apiVersion": "v1", "kind": "List",
+                    "metadata": {"resourceVersion": "1"}, "items": self.items(path),
+                });
+                (200, list)
+            }
+            None => refusal(404, "NotFound"),
+        }
+    }
+
+    /// The objects of a list.
+    fn items(&self, path: &str) -> Vec<Value> {
+        let Some((_, plural)) = path.rsplit_once('/') else {
+            return Vec::new();
+        };
+        let state = self.state();
+        let all = state.objects.iter().filter(|(at, _)| {
+            let mut parts = at.rsplit('/').skip(1);
+            parts.next() == Some(plural)
+        });
+        all.map(|(_, object)| object.clone()).collect()
+    }
+
+    /// A watch in which nothing happens; where the objects are asked for, they come first.
+    fn watch(&self, request: &Request, stream: &TcpStream) -> Result<()> {
+        let mut writer = stream;
+        write!(
+            writer,
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+        )?;
+        if request.query.contains("sendInitialEvents=true") {
+            let objects = self.items(&request.path).into_iter();
+            let added = objects.map(|object| json!({"type": "ADDED", "object": object}));
+            let end = json!({"type": "BOOKMARK", "object": {
+                "apiVersion": "v1", "kind": "List",
+                "metadata": {
+                    "resourceVersion": "1",
+                    "annotations": {"k8s.io/initial-events-end": "true"},
+                },
+            }});
+            for event in added.chain([end]) {
+                let line = format!("{event}\n");
+                write!(writer, "{:x}\r\n{line}\r\n", line.len())?;
+            }
+        }
+        writer.flush()?;
+        // Kept open for as long as this lives.
+        self.state().watches.push(stream.try_clone()?);
+        Ok(())
+    }
+}
+
+/// An address has a name behind each plural but the last, if it is of a list.
+fn is_list(path: &str) -> bool {
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let version = parts.iter().position(|part| part.starts_with('v'));
+    let Some(version) = version else {
+        return false;
+    };
+    (parts.len() - version) % 2 == 0
+}
+
+fn refusal(code: u16, reason: &str) -> (u16, Value) {
+    let status = json!({
+        "apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code,
+        "reason": reason, "message": reason, "metadata": {},
+    });
+    (code, status)
+}
