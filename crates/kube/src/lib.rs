@@ -4,6 +4,7 @@
 //! * [`Source`]: watches that become the same [`meltemi_api::Change`]s as a directory's files.
 //! * [`TokenReviewer`]: who shows a service account's token.
 //! * [`secret`]: the authority's key, which all replicas share.
+//! * [`Campaign`]: which replica does what only one may do.
 //! * [`RootPublisher`]: the root certificate, put where workloads find it.
 //!
 //! What the source decides is pure and tested without a server: [`wire`] takes bytes apart,
@@ -16,7 +17,10 @@ mod cache;
 mod connect;
 mod course;
 mod decode;
+mod elect;
 mod follow;
+mod lead;
+mod lock;
 mod print;
 mod probe;
 mod request;
@@ -31,7 +35,10 @@ mod tuning;
 mod wire;
 
 pub use connect::{Access, ConnectError, connect};
+pub use elect::Candidate;
 pub use kube::Client;
+pub use lead::Campaign;
+pub use lock::Lock;
 pub use roots::RootPublisher;
 pub use source::{Options, Source, SourceError};
 pub use token::{BoundPod, TokenError, TokenUser};
