@@ -62,7 +62,7 @@ enum Task {
         /// Only tests whose name contains this.
         filter: Option<String>,
     },
-    /// Write generated files (docs/codes.md), or check that they are current.
+    /// Write generated files (docs/codes.md, crds/, manifests/cluster), or check that they are current.
     Generate {
         /// Change nothing; fail when a file is not current.
         #[arg(long)]
