@@ -32,8 +32,8 @@ const FILES: [(&str, &str); 5] = [
     ),
 ];
 
-/// The objects of the cluster's DNS server.
-pub(super) const COREDNS: &str = include_str!("../../../cluster/config/coredns.yaml");
+/// The objects that the cluster itself needs: rights, and its DNS server.
+pub(super) const OBJECTS: &str = include_str!("../../../cluster/config/objects.yaml");
 
 /// What kubelet wants to write into the machine's kernel. It finds these instead, already as it
 /// wants them, and the machine stays as it is.

@@ -2,7 +2,7 @@
 
 use super::access::{Kubectl, wrappers};
 use super::components::{self, Component};
-use super::config::{self, COREDNS};
+use super::config::{self, OBJECTS};
 use super::places::{Places, built, program, runs};
 use super::{cgroups, image, inside, needs, space};
 use crate::wait;
@@ -40,6 +40,8 @@ pub struct Options {
 pub struct Cluster {
     places: Places,
     lifetime: Lifetime,
+    /// Whether [`Cluster::down`] was called.
+    ended: bool,
 }
 
 impl Cluster {
@@ -65,6 +67,7 @@ impl Cluster {
         Ok(Self {
             places,
             lifetime: options.lifetime,
+            ended: false,
         })
     }
 
@@ -82,6 +85,7 @@ impl Cluster {
         Ok(Self {
             places,
             lifetime: Lifetime::Detached,
+            ended: false,
         })
     }
 
@@ -133,16 +137,22 @@ impl Cluster {
     ///
     /// # Errors
     /// Something does not go away.
-    pub fn down(self) -> Result<()> {
+    pub fn down(mut self) -> Result<()> {
+        self.ended = true;
         down(self.places.name())
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if self.lifetime == Lifetime::Owned {
-            // A second time after `down`, when there is nothing left to do. What fails here fails
-            // again, and aloud, at the next start.
+        if self.lifetime == Lifetime::Owned && !self.ended {
+            // A test that failed: its reader wants to know what the cluster thought of it.
+            let logs = keep_logs(&self.places);
+            eprintln!(
+                "the logs of the cluster {} are in {logs}",
+                self.places.name()
+            );
+            // What fails here fails again, and aloud, at the next start.
             let _left_behind = down(self.places.name());
         }
     }
@@ -183,7 +193,7 @@ fn start(places: &Places, options: &Options, tell: &mut dyn FnMut(&str)) -> Resu
     ] {
         components::start(places, component)?;
     }
-    kubectl.apply(COREDNS)?;
+    kubectl.apply(OBJECTS)?;
     ready(places, &kubectl, tell)?;
     std::fs::write(places.ready(), "")?;
     Ok(())
@@ -245,8 +255,18 @@ fn images(places: &Places, options: &Options, tell: &mut dyn FnMut(&str)) -> Res
     Ok(())
 }
 
-/// Moves the logs of a failed start to where they do not disturb the next one.
+/// Moves the logs of a failure to where they do not disturb the next start, with the objects as
+/// they were, if anybody can tell.
 fn keep_logs(places: &Places) -> String {
+    let objects = [
+        "get",
+        "pods,events",
+        "--all-namespaces",
+        "--request-timeout=5s",
+    ];
+    if let Ok(text) = Kubectl::inside(places).run(&objects) {
+        let _no_place = std::fs::write(places.log("objects"), text);
+    }
     let Ok(kept) = runs().map(|runs| runs.with_file_name("failed").join(places.name())) else {
         return "none".to_owned();
     };
