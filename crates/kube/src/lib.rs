@@ -4,6 +4,7 @@
 //! * [`Source`]: watches that become the same [`meltemi_api::Change`]s as a directory's files.
 //! * [`TokenReviewer`]: who shows a service account's token.
 //! * [`secret`]: the authority's key, which all replicas share.
+//! * [`Cleanup`]: what an uninstallation takes away.
 //! * [`Campaign`]: which replica does what only one may do.
 //! * [`RootPublisher`]: the root certificate, put where workloads find it.
 //!
@@ -14,6 +15,7 @@
 
 mod backoff;
 mod cache;
+mod cleanup;
 mod connect;
 mod course;
 mod decode;
@@ -34,6 +36,7 @@ mod token_review;
 mod tuning;
 mod wire;
 
+pub use cleanup::{Cleanup, CleanupError};
 pub use connect::{Access, ConnectError, connect};
 pub use elect::Candidate;
 pub use kube::Client;
