@@ -56,6 +56,28 @@ enum Clients {
     Proven,
 }
 
+/// What an inbound port does with TLS of the user's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum OwnTls {
+    /// Nobody spoke of it, or it passes to the workload.
+    Passes,
+    /// It ends here.
+    Ends(ServerFiles),
+    /// It is to end here and cannot.
+    Broken,
+}
+
+impl OwnTls {
+    /// What a Sidecar's ingress listener asks for.
+    pub(super) fn of(settings: Option<&ServerTlsSettings>) -> Self {
+        match settings {
+            None => Self::Passes,
+            Some(tls) if tls.mode == Some(ServerTlsMode::Passthrough) => Self::Passes,
+            Some(tls) => ServerFiles::of(tls).map_or(Self::Broken, Self::Ends),
+        }
+    }
+}
+
 impl ServerFiles {
     /// What a Sidecar's ingress listener asks for; `None` when a file is missing or its mode ends
     /// no TLS.
