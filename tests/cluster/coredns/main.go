@@ -14,6 +14,7 @@ import (
 )
 
 func main() {
-	dnsserver.Directives = []string{"errors", "health", "ready", "template", "kubernetes"}
+	// In this order a query passes them. The stock order has template first, which would take all.
+	dnsserver.Directives = []string{"errors", "health", "ready", "kubernetes", "template"}
 	coremain.Run()
 }
