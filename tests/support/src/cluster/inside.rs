@@ -1,5 +1,6 @@
-//! Which processes belong to a cluster, and how they are ended: those in its network namespace and
-//! those in its control group. Each is killed by its process id.
+//! Which processes belong to a cluster, and how they are ended: those in its network namespace,
+//! those in its control group, and the few that a killed start was just about to run. Each is
+//! killed by its process id.
 
 use super::cgroups;
 use super::places::Places;
@@ -8,7 +9,7 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Process ids.
@@ -17,10 +18,15 @@ pub(super) type Pids = BTreeSet<u32>;
 /// How long killed processes may take to be gone.
 const GONE: Duration = Duration::from_secs(20);
 
+/// What a start runs outside of the network namespace. Such a program outlives a killed start for
+/// a moment, in which it writes below the run directory or enters the namespace.
+const PREPARING: [&str; 4] = ["ctr", "kubeadm", "nsenter", "unshare"];
+
 /// All processes of a cluster but ourselves.
 pub(super) fn all(places: &Places) -> Result<Pids> {
     let mut found = in_network(&places.network())?;
     found.extend(cgroups::pids(&places.space())?);
+    found.extend(preparing(places)?);
     found.remove(&std::process::id());
     Ok(found)
 }
@@ -31,19 +37,46 @@ fn in_network(network: &Path) -> Result<Pids> {
         return Ok(Pids::new());
     };
     let mut found = Pids::new();
-    for entry in std::fs::read_dir("/proc").context("cannot read /proc")? {
-        let entry = entry?;
-        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else {
-            continue;
-        };
+    for (pid, dir) in processes()? {
         // It may have ended meanwhile.
-        if let Ok(own) = std::fs::metadata(entry.path().join("ns/net"))
+        if let Ok(own) = std::fs::metadata(dir.join("ns/net"))
             && (own.dev(), own.ino()) == (wanted.dev(), wanted.ino())
         {
             found.insert(pid);
         }
     }
     Ok(found)
+}
+
+fn preparing(places: &Places) -> Result<Pids> {
+    let signs = [
+        format!("{}/", places.run().display()),
+        format!("--net={}\0", places.network().display()),
+    ];
+    let mut found = Pids::new();
+    for (pid, dir) in processes()? {
+        // It may have ended meanwhile.
+        let words = std::fs::read(dir.join("cmdline")).unwrap_or_default();
+        let words = String::from_utf8_lossy(&words);
+        let program = words.split('\0').next().unwrap_or_default();
+        let name = program.rsplit('/').next().unwrap_or_default();
+        if PREPARING.contains(&name) && signs.iter().any(|sign| words.contains(sign)) {
+            found.insert(pid);
+        }
+    }
+    Ok(found)
+}
+
+/// All processes of the machine with their folders in `/proc`.
+fn processes() -> Result<Vec<(u32, PathBuf)>> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir("/proc").context("cannot read /proc")? {
+        let entry = entry?;
+        if let Ok(pid) = entry.file_name().to_string_lossy().parse() {
+            all.push((pid, entry.path()));
+        }
+    }
+    Ok(all)
 }
 
 /// Kills all of them, and those that they start meanwhile, until none is left.

@@ -37,7 +37,7 @@ pub const PROGRAMS: [(&str, &str, &str); 11] = [
         "kubernetes",
         "k8s.io/kubernetes/cmd/kube-proxy",
     ),
-    ("coredns", "coredns", "github.com/coredns/coredns"),
+    ("coredns", "coredns", "."),
     ("helm", "helm", "helm.sh/helm/v4/cmd/helm"),
 ];
 
