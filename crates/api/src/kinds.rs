@@ -110,6 +110,15 @@ kinds! {
 }
 
 impl Kind {
+    /// True for the kinds that fail closed: what cannot be understood denies.
+    #[must_use]
+    pub fn is_security(self) -> bool {
+        matches!(
+            self,
+            Self::PeerAuthentication | Self::AuthorizationPolicy | Self::RequestAuthentication
+        )
+    }
+
     /// False for kinds that are read and checked, but do not change what proxies are told yet.
     #[must_use]
     pub fn has_effect(self) -> bool {

@@ -15,6 +15,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use meltemi_types::{ClusterId, Invalid, Namespace, ObjectRef};
 use std::sync::Arc;
 
+/// kubectl's copy of the whole object: the mesh never reads it.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// Turns the metadata of an object of `kind` into ours. An object of a namespaced kind without
 /// a namespace lands in `default`; a namespace on a cluster-scoped kind is dropped.
 ///
@@ -39,6 +42,7 @@ pub fn meta(cluster: &ClusterId, kind: Kind, meta: ObjectMeta) -> Result<Meta, I
         labels: meta.labels.unwrap_or_default().into_iter().collect(),
         annotations: annotations
             .into_iter()
+            .filter(|(key, _)| key != LAST_APPLIED)
             .map(|(key, value)| (key.into(), value.into()))
             .collect(),
         created: meta.creation_timestamp.map(|time| time.0.as_second()),

@@ -10,6 +10,7 @@
 //! * [`change`]: what a source says; the same type for a directory and an API server.
 //! * [`mesh_config`], [`mesh_networks`]: settings of the whole mesh and of its proxies.
 //! * [`kubernetes`]: from the API server's typed objects to ours.
+//! * [`stored`]: objects as an API server gives them.
 //! * [`yaml`]: what users write, with every mistake at its line.
 #![deny(missing_docs)]
 
@@ -30,6 +31,7 @@ pub mod regex;
 pub mod security;
 pub mod selector;
 pub mod status;
+pub mod stored;
 pub mod string_match;
 pub mod telemetry;
 pub mod yaml;

@@ -15,6 +15,7 @@ mod reader;
 mod removed;
 mod scalar;
 mod split;
+pub(crate) mod stored;
 mod suggest;
 mod tree;
 mod typed;
@@ -64,6 +65,10 @@ pub enum Admission {
     Pending,
     /// They exist: what an API server would refuse in Kubernetes objects is worth a warning.
     Done,
+    /// They come out of an API server: as [`Admission::Done`], there are no lines to point at, and
+    /// fields that we do not know are those of a newer version, except in security kinds, where
+    /// to leave a restriction out would be to open something.
+    Stored,
 }
 
 impl Source {

@@ -1,19 +1,38 @@
 //! The only door to the API server: typed changes in; status, leases and token reviews out.
 //!
 //! * [`connect()`]: a client with the timeouts that a control plane needs.
-//! * [`TokenReviewer`]: who shows a service account's token.
-//! * [`secret`]: the authority's key, which all replicas share.
-//! * [`RootPublisher`]: the root certificate, put where workloads find it.
+//! * [`Source`]: watches that become the same [`meltemi_api::Change`]s as a directory's files.
+//! * [`TokenReviewer`]: who shows a service account's token. [`secret`]: the authority's key, which
+//!   all replicas share. [`RootPublisher`]: the root certificate, put where workloads find it.
+//!
+//! What the source decides is pure and tested without a server: [`wire`] takes bytes apart,
+//! [`course`] says what to ask next after each fault, [`cache`] turns events into changes. What
+//! waits and sends is [`follow`]; one task for each kind.
 #![deny(missing_docs)]
 
+mod backoff;
+mod cache;
 mod connect;
+mod course;
+mod decode;
+mod follow;
+mod print;
+mod probe;
+mod request;
 mod roots;
 pub mod secret;
+mod shared;
+mod source;
+mod target;
 mod token;
 mod token_review;
+mod tuning;
+mod wire;
 
 pub use connect::{Access, ConnectError, connect};
 pub use kube::Client;
 pub use roots::RootPublisher;
+pub use source::{Options, Source, SourceError};
 pub use token::{BoundPod, TokenError, TokenUser};
 pub use token_review::{Patience, TokenReviewer};
+pub use tuning::Tuning;

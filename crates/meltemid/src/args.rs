@@ -10,15 +10,17 @@ use std::time::Duration;
 
 /// The control plane of Meltemi, an Istio-compatible service mesh for stock Envoy.
 ///
-/// Reads mesh and Kubernetes objects (YAML directories for now), and serves each proxy its
-/// configuration over ADS. With --config-dir it needs no cluster.
+/// Reads mesh and Kubernetes objects, from a cluster's API server (as a pod of the cluster, or
+/// with --kubeconfig) or from directories of YAML, and serves each proxy its configuration over
+/// ADS. With --config-dir it needs no cluster.
 #[derive(Debug, Parser)]
 #[command(name = "meltemid", version, max_term_width = 100)]
 pub(crate) struct Args {
     /// A directory of YAML to read and watch, as [CLUSTER=]DIR; may be repeated.
     #[arg(long = "config-dir", alias = "configDir", value_name = "[CLUSTER=]DIR")]
     config_dir: Vec<String>,
-    /// A kubeconfig: the API server that knows callers by their tokens and keeps the authority's key.
+    /// A kubeconfig whose current context is the cluster to read. In a pod the default is the
+    /// pod's own cluster, unless there is a --config-dir.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Where to serve plaintext xDS; empty (the default) is nowhere. Use loopback only.
@@ -49,7 +51,8 @@ pub(crate) struct Args {
         value_name = "ADDR"
     )]
     monitoring_addr: Option<String>,
-    /// Mesh configuration; a ConfigMap `istio` of the root namespace in a directory does as well.
+    /// Mesh configuration, read once; without it the ConfigMap `istio` (`istio-REVISION`) of the
+    /// root namespace counts, and is followed.
     #[arg(long = "meshConfig", alias = "mesh-config", value_name = "FILE")]
     mesh_config: Option<PathBuf>,
     /// Mesh networks; not there yet.
@@ -135,9 +138,9 @@ enum LogFormat {
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) directories: Vec<(ClusterId, PathBuf)>,
+    /// The API server that is read and that knows callers; `None` is a laptop.
+    pub(crate) access: Option<Access>,
     pub(crate) mesh_config: Option<PathBuf>,
-    /// Where callers and the authority's key are known; `None` is a laptop.
-    pub(crate) api_server: Option<Access>,
     pub(crate) grpc: Option<SocketAddr>,
     /// Only with an API server.
     pub(crate) secure_grpc: Option<SocketAddr>,
@@ -190,23 +193,23 @@ impl Args {
         } = self;
         refuse_later("--networksConfig", networks_config.is_some())?;
         let in_pod = kubernetes_service_host.is_some_and(|host| !host.is_empty());
-        // A pod with a directory is a laptop's test unless a kubeconfig says otherwise.
-        let pod = (in_pod && config_dir.is_empty()).then_some(Access::Pod);
-        let api_server = kubeconfig.map(Access::Kubeconfig).or(pod);
-        let (secure_grpc, unused) = match &api_server {
+        let access = access(kubeconfig, in_pod && config_dir.is_empty());
+        let (secure_grpc, unused) = match &access {
             Some(_) => (secure_grpc_addr.unwrap_or_else(|| ":15012".into()), None),
             None => (String::new(), secure_grpc_addr),
         };
         let unused = [("--secureGRPCAddr", unused), ("--httpsAddr", https_addr)];
         let mut warnings: Vec<String> = unused.into_iter().filter_map(unused_address).collect();
         warnings.extend(read_profile(&profile)?);
-        if config_dir.is_empty() {
-            return Err("nothing to read: give --config-dir [CLUSTER=]DIR".into());
+        if config_dir.is_empty() && access.is_none() {
+            return Err(
+                "nothing to read: give --config-dir [CLUSTER=]DIR or --kubeconfig FILE".into(),
+            );
         }
         let cluster: ClusterId = cluster_id
             .parse()
             .map_err(|e| format!("--clusterID: {e}"))?;
-        let in_cluster = in_pod || api_server.is_some();
+        let in_cluster = in_pod || access.is_some();
         let local = |address: &'static str| if in_cluster { address } else { "127.0.0.1:0" };
         let max = duration(
             "PILOT_DEBOUNCE_MAX",
@@ -221,8 +224,8 @@ impl Args {
                 .iter()
                 .map(|d| directory(d, &cluster))
                 .collect::<Result<_, _>>()?,
+            access,
             mesh_config,
-            api_server,
             secure_grpc: address("--secureGRPCAddr", &secure_grpc)?,
             hosts: custom_host
                 .split(',')
@@ -254,6 +257,14 @@ impl Args {
             log_filter: log,
             warnings,
         })
+    }
+}
+
+/// The way to the API server, if one is to be read.
+fn access(kubeconfig: Option<PathBuf>, own_cluster: bool) -> Option<Access> {
+    match kubeconfig {
+        Some(path) => Some(Access::Kubeconfig(path)),
+        None => own_cluster.then_some(Access::Pod),
     }
 }
 
@@ -370,10 +381,22 @@ mod tests {
                 "--shutdownDuration",
             ),
             (&["--config-dir", "/a", "--profile", "lax"], "--profile"),
+            (
+                &["--config-dir", "/a", "--networksConfig", "/n"],
+                "--networksConfig",
+            ),
             (&[], "--config-dir"),
         ] {
             assert!(read(args).unwrap_err().contains(flag), "{args:?}");
         }
+    }
+
+    #[test]
+    fn a_cluster_is_read_where_there_is_one() {
+        let config = read(&["--config-dir", "/a", "--kubeconfig", "/k"]).unwrap();
+        assert_eq!(config.access, Some(Access::Kubeconfig("/k".into())));
+        assert_eq!(read(&["--config-dir", "/a"]).unwrap().access, None);
+        assert_eq!(access(None, true), Some(Access::Pod));
     }
 
     #[test]

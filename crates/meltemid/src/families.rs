@@ -78,6 +78,22 @@ pub(crate) const FAMILIES: &[Family] = &[
         "meltemi_diagnostics",
         "What is wrong with users' objects now, by severity.",
     ),
+    counter(
+        "meltemi_kube_lists_total",
+        "Complete lists of the API server's objects, by kind.",
+    ),
+    counter(
+        "meltemi_kube_faults_total",
+        "Requests to the API server that failed, by kind and fault.",
+    ),
+    counter(
+        "meltemi_kube_healed_total",
+        "Changes that watches had missed, found by comparing, by kind.",
+    ),
+    counter(
+        "meltemi_kube_restores_total",
+        "Times that the API server's store went back in time.",
+    ),
     seconds(
         "meltemi_config_propagation_seconds",
         "Time from a change seen to a proxy's answer.",

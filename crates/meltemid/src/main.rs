@@ -13,6 +13,7 @@ mod port_file;
 mod pump;
 mod report;
 mod secure;
+mod sources;
 mod wire;
 
 use args::Args;
@@ -36,6 +37,8 @@ fn main() -> ExitCode {
             };
         }
     };
+    // The one provider of cryptography of this process; nobody can have installed another.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match args.config() {
         Ok(config) => wire::run(config),
         Err(message) => {

@@ -7,41 +7,38 @@ use crate::plane::Plane;
 use crate::port_file::Ports;
 use crate::pump::{Debounce, Pump};
 use crate::secure::Secure;
-use meltemi_api::Change;
-use meltemi_files::{Directory, Options};
+use crate::sources::Sources;
 use meltemi_registry::{Registry, Settings};
 use meltemi_runtime::drain::{self, Drain, Signals};
 use meltemi_runtime::metrics::Metrics;
 use meltemi_runtime::ready::Readiness;
 use meltemi_runtime::tasks::Tasks;
 use meltemi_runtime::trace;
-use meltemi_types::ClusterId;
 use meltemi_xds::{Limits, Server};
 use std::error::Error;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// No such file or directory.
-const NO_INPUT: u8 = 66;
+pub(crate) const NO_INPUT: u8 = 66;
 /// A port is taken.
 const UNAVAILABLE: u8 = 69;
 /// Our own fault.
-const INTERNAL: u8 = 70;
+pub(crate) const INTERNAL: u8 = 70;
 
 /// Changes in flight between sources and pump; a source waits when it is full.
 const CHANGES: usize = 1024;
 
 /// Why the process ends early.
-struct Failure {
+pub(crate) struct Failure {
     code: u8,
     message: String,
 }
 
 impl Failure {
-    fn new(code: u8, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: u8, message: impl Into<String>) -> Self {
         Self {
             code,
             message: message.into(),
@@ -115,9 +112,8 @@ fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
 
 async fn live(config: Config, metrics: Metrics) -> Result<(), Failure> {
     // 2 bind
-    let directories = open_directories(&config)?;
-    let mesh_config = read_mesh_config(&config)?;
-    let sockets = Sockets::bind(&config)?;
+    let sources = Sources::open(&config).await?;
+    let mut sockets = Sockets::bind(&config)?;
     // 3 build
     let readiness = Readiness::new();
     let (synced, serving) = (readiness.gate("sources"), readiness.gate("serving"));
@@ -129,6 +125,7 @@ async fn live(config: Config, metrics: Metrics) -> Result<(), Failure> {
             cluster: config.cluster.clone(),
             namespace: config.namespace.clone(),
             scoped_gateways: config.scoped_gateways,
+            revision: config.revision.as_str().into(),
         }),
         plane: plane.clone(),
         changes,
@@ -136,10 +133,7 @@ async fn live(config: Config, metrics: Metrics) -> Result<(), Failure> {
             Some((after, max)) => Debounce::Fixed(after, max),
             None => Debounce::Adaptive,
         },
-        waiting: directories
-            .iter()
-            .map(|(source, _)| source.clone())
-            .collect(),
+        waiting: sources.names(),
         synced,
     };
     let secure = Secure::build(&config, &plane, &readiness).await;
@@ -158,15 +152,10 @@ async fn live(config: Config, metrics: Metrics) -> Result<(), Failure> {
     let (drainer, drain) = drain::channel();
     let mut signals = Signals::listen().map_err(|e| Failure::new(INTERNAL, e.to_string()))?;
     let mut tasks = Tasks::new();
-    let sent = sender.send(mesh_config).await;
-    sent.map_err(|_| Failure::new(INTERNAL, "the pump is gone"))?;
-    for (_, directory) in directories {
-        tasks.critical("directory", directory.run(sender.clone()));
-    }
+    sources.spawn(&mut tasks, sender).await?;
     tasks.best_effort("metrics", pages.metrics.clone().run(drain.clone()));
     tasks.critical("pump", pump.run(drain.clone()));
     let ports = sockets.ports();
-    let mut sockets = sockets;
     if let Some(secure) = secure {
         let served = (sockets.secure.take(), server.clone());
         secure.spawn(&mut tasks, served, &drain);
@@ -220,35 +209,6 @@ async fn wind_down(
         () = tokio::time::sleep(longest) => tracing::warn!("gave up waiting for streams to end"),
         _again = signals.next() => {}
     }
-}
-
-/// The directories and the name by which each says that it has been read.
-fn open_directories(config: &Config) -> Result<Vec<(Arc<str>, Directory)>, Failure> {
-    let open = |(cluster, path): &(ClusterId, PathBuf)| {
-        let options = Options {
-            cluster: cluster.clone(),
-            root_namespace: config.namespace.clone(),
-            ..Options::default()
-        };
-        let directory = Directory::open(path, options)
-            .map_err(|e| Failure::new(NO_INPUT, format!("--config-dir: {e}")))?;
-        Ok((path.display().to_string().into(), directory))
-    };
-    config.directories.iter().map(open).collect()
-}
-
-/// The mesh configuration that `--meshConfig` names, read once.
-fn read_mesh_config(config: &Config) -> Result<Vec<Change>, Failure> {
-    let Some(path) = &config.mesh_config else {
-        return Ok(Vec::new());
-    };
-    let options = Options {
-        cluster: config.cluster.clone(),
-        root_namespace: config.namespace.clone(),
-        ..Options::default()
-    };
-    meltemi_files::read_mesh_config(path, &options)
-        .map_err(|e| Failure::new(NO_INPUT, format!("--meshConfig: {e}")))
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of one process")]

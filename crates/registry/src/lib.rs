@@ -6,6 +6,7 @@
 //! reading the final state at once.
 
 mod dirty;
+mod discovery;
 mod endpoints;
 mod ingest;
 mod link;
@@ -13,6 +14,7 @@ mod settings;
 mod world;
 
 use dirty::Dirty;
+use discovery::Discovery;
 use ingest::allocate::Allocations;
 use link::routes::RouteHistory;
 use meltemi_api::Change;
@@ -37,6 +39,7 @@ pub struct Published {
 #[derive(Debug)]
 pub struct Registry {
     settings: Settings,
+    discovery: Discovery,
     world: World,
     dirty: Dirty,
     snapshot: Arc<Snapshot>,
@@ -51,6 +54,7 @@ impl Registry {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self {
+            discovery: Discovery::default(),
             world: World::default(),
             dirty: Dirty::all(),
             snapshot: Arc::default(),
@@ -64,6 +68,21 @@ impl Registry {
 
     /// Records a change. Cheap; nothing is rebuilt before [`Registry::publish`].
     pub fn apply(&mut self, change: Change) {
+        let change = discovery::of_revision(change, &self.settings.revision);
+        let review = self.discovery.observe(&change);
+        if let Some(change) = self.discovery.admit(change) {
+            self.fold(change);
+        }
+        if review {
+            let mesh = ingest::mesh::chosen(&self.world, &self.settings);
+            let selectors = mesh.map_or(&[][..], |mesh| &mesh.spec.discovery_selectors);
+            for change in self.discovery.review(selectors, &self.world) {
+                self.fold(change);
+            }
+        }
+    }
+
+    fn fold(&mut self, change: Change) {
         let touched = self.world.apply(change, &mut self.dirty);
         self.dirty.by_touch(&self.world, &touched);
     }

@@ -14,6 +14,9 @@ pub struct Settings {
     pub namespace: Namespace,
     /// True when Gateways select proxies of their own namespace only. Default false.
     pub scoped_gateways: bool,
+    /// The revision: mesh objects that carry another one in the label `istio.io/rev` are not
+    /// read. Empty is `default`, which is the default.
+    pub revision: Arc<str>,
 }
 
 impl Default for Settings {
@@ -23,6 +26,7 @@ impl Default for Settings {
             cluster: ClusterId::default(),
             namespace: Namespace::istio_system(),
             scoped_gateways: false,
+            revision: "default".into(),
         }
     }
 }

@@ -86,6 +86,13 @@ macro_rules! tables {
                 }
             }
 
+            /// Every object that is in force.
+            pub(crate) fn objects(&self) -> Vec<Object> {
+                let mut all = Vec::new();
+                $(all.extend(self.$field.values().cloned().map(Object::$kind));)*
+                all
+            }
+
             fn remove(&mut self, object: &ObjectRef) -> Option<Object> {
                 $(if &*object.kind == stringify!($kind) {
                     return self.$field.remove(object).map(Object::$kind);

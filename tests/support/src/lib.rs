@@ -7,6 +7,7 @@
 
 #[cfg(feature = "ads")]
 pub mod ads_client;
+pub mod api_server;
 pub mod envoy;
 pub mod guard;
 pub mod http;

@@ -9,7 +9,7 @@ use super::positions::nearest;
 use super::problem::Problem;
 use super::split::Part;
 use super::tree::{self, Fault, Mark, Node, Parsed, Value};
-use super::{Document, Outcome, Source, Strangers};
+use super::{Admission, Document, Outcome, Source, Strangers};
 use crate::kinds::{Kind, Scope};
 use meltemi_types::{
     Code, Diagnostic, FieldPath, Location, Namespace, ObjectRef, Origin, Severity,
@@ -254,13 +254,17 @@ impl Draft<'_> {
         }))
     }
 
-    fn watched(mut self, kind: Kind) -> Document {
+    pub(super) fn watched(mut self, kind: Kind) -> Document {
         let Some(object) = reference(kind, &self.header, self.source) else {
             self.bad_name();
             return self.unclear();
         };
         let read = self.read(kind);
-        let problems = std::mem::take(&mut self.problems);
+        let mut problems = std::mem::take(&mut self.problems);
+        if self.source.admission == Admission::Stored && !kind.is_security() {
+            let unknown = problems.iter_mut().filter(|p| p.code == Code::UnknownField);
+            unknown.for_each(|problem| problem.severity = Severity::Warning);
+        }
         let failed = problems.iter().any(|p| p.severity == Severity::Error);
         let outcome = match read {
             Some(read) if !failed => Outcome::Object(read),
@@ -340,7 +344,7 @@ fn diagnostic(problem: Problem, object: Option<&Arc<ObjectRef>>, source: &Source
     let origin = Origin {
         object: object.clone(),
         path: problem.path,
-        location: Some(location),
+        location: (source.admission != Admission::Stored).then_some(location),
     };
     let make = match problem.severity {
         Severity::Error => Diagnostic::error,

@@ -8,7 +8,7 @@ use super::positions::{nearest, positions};
 use super::problem::Problem;
 use super::reader;
 use super::tree::{self, Mark, Node, Text, Value};
-use super::{Document, Outcome, Source};
+use super::{Admission, Document, Outcome, Source};
 use crate::check::{Check, Findings};
 use crate::kinds::Kind;
 use crate::mesh_config::MeshConfig;
@@ -188,7 +188,12 @@ fn inner<T: DeserializeOwned + Default + Check>(
 
 fn finish(mut draft: Draft<'_>, read: Option<(MeshConfig, Positions)>) -> Document {
     let object = reference(draft.source);
-    let problems = std::mem::take(&mut draft.problems);
+    let mut problems = std::mem::take(&mut draft.problems);
+    if draft.source.admission != Admission::Pending {
+        // Somebody runs a newer version with it.
+        let unknown = problems.iter_mut().filter(|p| p.code == Code::UnknownField);
+        unknown.for_each(|problem| problem.severity = Severity::Warning);
+    }
     let failed = problems.iter().any(|p| p.severity == Severity::Error);
     let outcome = match read {
         Some((spec, positions)) if !failed => {

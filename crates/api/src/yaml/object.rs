@@ -9,6 +9,7 @@ use crate::check::{Check, Findings};
 use crate::extensions::{TrafficExtension, WasmPlugin};
 use crate::kinds::Kind;
 use crate::kubernetes::{self, Watched};
+use crate::meta::Positions;
 use crate::networking::destination_rule::DestinationRule;
 use crate::networking::envoy_filter::EnvoyFilter;
 use crate::networking::gateway::Gateway;
@@ -78,7 +79,7 @@ impl Draft<'_> {
         T::check(&spec, &mut found);
         let before = self.problems.len();
         self.take(found);
-        if self.source.admission == Admission::Done {
+        if self.source.admission != Admission::Pending {
             let refused = self.problems.iter_mut().skip(before);
             refused.for_each(|problem| problem.severity = Severity::Warning);
         }
@@ -138,8 +139,12 @@ impl Draft<'_> {
         Object: From<Resource<S>>,
     {
         let mut meta = kubernetes::meta(&self.source.cluster, kind, metadata).ok()?;
-        meta.location = Some(self.location());
-        let positions = positions(self.root, depth(kind));
+        let stored = self.source.admission == Admission::Stored;
+        let positions = match stored {
+            true => Positions::default(),
+            false => positions(self.root, depth(kind)),
+        };
+        meta.location = (!stored).then(|| self.location());
         Some(Object::from(Resource {
             meta,
             spec,
@@ -175,10 +180,7 @@ fn tolerate(kind: Kind, problem: &mut Problem) -> bool {
 
 /// The workloads that a broken security object selects, when that is beyond doubt.
 pub(super) fn selector(kind: Kind, root: &Node) -> Option<Selector> {
-    if !matches!(
-        kind,
-        Kind::PeerAuthentication | Kind::AuthorizationPolicy | Kind::RequestAuthentication
-    ) {
+    if !kind.is_security() {
         return None;
     }
     let selector = root.child("spec")?.child("selector")?;

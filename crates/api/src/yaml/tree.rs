@@ -65,7 +65,7 @@ pub(crate) struct Fault {
 }
 
 impl Node {
-    fn new(value: Value, at: Mark) -> Self {
+    pub(super) fn new(value: Value, at: Mark) -> Self {
         let (size, depth) = match &value {
             Value::Scalar(..) => (0, 0),
             Value::List(items) => extent(items.iter()),

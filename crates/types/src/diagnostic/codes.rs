@@ -98,6 +98,12 @@ codes! {
         "Translation of one object failed unexpectedly; the last good version stays in force. Please report it.";
     MeshConfigInvalid = 401, "Mesh configuration that cannot be used",
         "The mesh configuration does not parse or holds values that make no sense. The last good one stays in force, or the defaults.";
+    SourceDenied = 501, "The API server does not let the control plane read a kind",
+        "The control plane may not list or watch a kind of objects. What was read before stays in force; a control plane that never read the kind is not ready, because it would serve a mesh without these objects. Give its ClusterRole the verbs list and watch on the kind.";
+    SourceAway = 502, "The API server cannot be reached",
+        "The control plane cannot reach the API server. What was read last stays in force, and proxies are served; changes arrive once the API server answers again.";
+    KindGone = 503, "A security kind is no longer served",
+        "The API server has served a security kind and no longer knows it, as when its CustomResourceDefinition is deleted. The objects that were read last stay in force: without them traffic would be allowed that was denied. Install the definition again, or delete the objects first.";
 }
 
 impl Code {

@@ -1,0 +1,102 @@
+//! What the tasks of one source share: the client, where changes go, who is not in sync yet, and
+//! whether the API server's store went back in time.
+
+use crate::tuning::Tuning;
+use kube::Client;
+use meltemi_api::Change;
+use meltemi_types::ClusterId;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use tokio::sync::{Semaphore, mpsc, watch};
+
+/// How many lists run at once, so that a start does not look like an attack.
+const LISTS: usize = 4;
+
+/// Nobody listens any more.
+#[derive(Debug)]
+pub(crate) struct Stopped;
+
+/// What the tasks share.
+pub(crate) struct Shared {
+    pub(crate) client: Client,
+    pub(crate) cluster: ClusterId,
+    pub(crate) tuning: Tuning,
+    pub(crate) lists: Semaphore,
+    source: Arc<str>,
+    out: mpsc::Sender<Vec<Change>>,
+    unsynced: AtomicUsize,
+    epoch: watch::Sender<u64>,
+    highest: AtomicU64,
+}
+
+/// What a source is made of.
+pub(crate) struct Parts {
+    pub(crate) client: Client,
+    pub(crate) cluster: ClusterId,
+    pub(crate) tuning: Tuning,
+    pub(crate) source: Arc<str>,
+    pub(crate) out: mpsc::Sender<Vec<Change>>,
+    /// How many targets must be in sync before the source is.
+    pub(crate) targets: usize,
+}
+
+impl Shared {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            client: parts.client,
+            cluster: parts.cluster,
+            tuning: parts.tuning,
+            lists: Semaphore::new(LISTS),
+            source: parts.source,
+            out: parts.out,
+            unsynced: AtomicUsize::new(parts.targets),
+            epoch: watch::Sender::new(0),
+            highest: AtomicU64::new(0),
+        }
+    }
+
+    /// Sends changes on.
+    pub(crate) async fn send(&self, changes: Vec<Change>) -> Result<(), Stopped> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.out.send(changes).await.map_err(|_| Stopped)
+    }
+
+    /// Ends when nobody listens any more.
+    pub(crate) async fn closed(&self) {
+        self.out.closed().await;
+    }
+
+    /// One more target is in sync, and its changes are sent. The last one says so.
+    pub(crate) async fn synced(&self) -> Result<(), Stopped> {
+        if self.unsynced.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return Ok(());
+        }
+        let source = self.source.clone();
+        self.send(vec![Change::Synced { source }]).await
+    }
+
+    /// The newest version that any list or watch named.
+    pub(crate) fn highest(&self) -> u64 {
+        self.highest.load(Ordering::Acquire)
+    }
+
+    /// A list or watch named this version.
+    pub(crate) fn saw(&self, version: u64) {
+        self.highest.fetch_max(version, Ordering::AcqRel);
+    }
+
+    /// The store went back in time: everybody lists again.
+    pub(crate) fn went_back(&self) {
+        tracing::warn!("the API server's store went back in time; everything is listed again");
+        metrics::counter!("meltemi_kube_restores_total").increment(1);
+        self.highest.store(0, Ordering::Release);
+        self.epoch.send_modify(|epoch| *epoch += 1);
+    }
+
+    /// Changes whenever the store went back in time.
+    pub(crate) fn epoch(&self) -> watch::Receiver<u64> {
+        self.epoch.subscribe()
+    }
+}

@@ -1,0 +1,108 @@
+//! A cluster as a source: one task for each kind, one that asks whether time goes forward.
+
+use crate::follow::Follower;
+use crate::probe;
+use crate::shared::{Parts, Shared, Stopped};
+use crate::target::Target;
+use crate::tuning::Tuning;
+use kube::Client;
+use meltemi_api::Change;
+use meltemi_types::{ClusterId, Namespace};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// How the objects of a cluster are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The cluster that the objects belong to. Default `Kubernetes`.
+    pub cluster: ClusterId,
+    /// The namespace of the control plane. Default `istio-system`.
+    pub root_namespace: Namespace,
+    /// The ConfigMap of that namespace whose key `mesh` is the mesh configuration; `None` when
+    /// it comes from elsewhere. Default `istio`.
+    pub mesh_config: Option<String>,
+    /// How patient to be.
+    pub tuning: Tuning,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cluster: ClusterId::default(),
+            root_namespace: Namespace::istio_system(),
+            mesh_config: Some("istio".into()),
+            tuning: Tuning::default(),
+        }
+    }
+}
+
+/// A cluster's API server.
+pub struct Source {
+    client: Client,
+    options: Options,
+}
+
+/// A cluster cannot be followed any more.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// A task panicked: a bug.
+    #[error("a task that follows the API server panicked; this is a bug, please report it")]
+    Panicked,
+}
+
+impl Source {
+    /// A cluster, before anything of it is read.
+    #[must_use]
+    pub fn new(client: Client, options: Options) -> Self {
+        Self { client, options }
+    }
+
+    /// The name under which [`Source::run`] says that it is in sync.
+    #[must_use]
+    pub fn name(&self) -> Arc<str> {
+        format!("cluster {}", self.options.cluster).into()
+    }
+
+    /// Reads everything, says so with [`Change::Synced`], and follows the cluster until the
+    /// receiver is dropped. What belongs together (a list, the events of one moment) comes in
+    /// one batch.
+    ///
+    /// An API server that is away, from the start or later, is no error: it is asked again, and
+    /// what was read stays.
+    ///
+    /// # Errors
+    /// A task panicked.
+    pub async fn run(self, out: mpsc::Sender<Vec<Change>>) -> Result<(), SourceError> {
+        let source = self.name();
+        let Options {
+            cluster,
+            root_namespace,
+            mesh_config,
+            tuning,
+        } = self.options;
+        let mut targets = Target::kinds();
+        targets.extend(mesh_config.map(|name| Target::mesh_config(root_namespace, name)));
+        let shared = Arc::new(Shared::new(Parts {
+            client: self.client,
+            cluster,
+            tuning,
+            source,
+            out,
+            targets: targets.len(),
+        }));
+        let mut tasks = JoinSet::new();
+        for target in targets {
+            tasks.spawn(Follower::new(target, shared.clone()).run());
+        }
+        let probed = shared.clone();
+        tasks.spawn(async move { probe::run(&probed).await });
+        tokio::select! {
+            () = shared.closed() => Ok(()),
+            ended = tasks.join_next() => match ended {
+                Some(Err(_panicked)) => Err(SourceError::Panicked),
+                Some(Ok(Stopped)) | None => Ok(()),
+            },
+        }
+    }
+}

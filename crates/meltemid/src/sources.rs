@@ -1,0 +1,125 @@
+//! Where changes come from: directories, a cluster, a file of mesh configuration. All of them may
+//! be there at once; of an object that two of them name, what was said last is in force.
+
+use crate::args::Config;
+use crate::wire::{Failure, INTERNAL, NO_INPUT};
+use meltemi_api::Change;
+use meltemi_files::{Directory, Options};
+use meltemi_kube::Source;
+use meltemi_runtime::tasks::Tasks;
+use meltemi_types::ClusterId;
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Sources that exist, before anything of them is read.
+pub(crate) struct Sources {
+    directories: Vec<(Arc<str>, Directory)>,
+    cluster: Option<Source>,
+    mesh_config: Vec<Change>,
+}
+
+impl Sources {
+    /// Looks whether everything that was named is there. An API server need not answer yet.
+    pub(crate) async fn open(config: &Config) -> Result<Self, Failure> {
+        Ok(Self {
+            directories: directories(config)?,
+            cluster: cluster(config).await?,
+            mesh_config: mesh_config(config)?,
+        })
+    }
+
+    /// The names by which they say that they have been read.
+    pub(crate) fn names(&self) -> BTreeSet<Arc<str>> {
+        let directories = self.directories.iter().map(|(name, _)| name.clone());
+        directories
+            .chain(self.cluster.as_ref().map(Source::name))
+            .collect()
+    }
+
+    /// Starts reading.
+    pub(crate) async fn spawn(
+        self,
+        tasks: &mut Tasks,
+        out: mpsc::Sender<Vec<Change>>,
+    ) -> Result<(), Failure> {
+        let sent = out.send(self.mesh_config).await;
+        sent.map_err(|_| Failure::new(INTERNAL, "the pump is gone"))?;
+        for (_, directory) in self.directories {
+            tasks.critical("directory", directory.run(out.clone()));
+        }
+        if let Some(cluster) = self.cluster {
+            tasks.critical("cluster", cluster.run(out));
+        }
+        Ok(())
+    }
+}
+
+fn directories(config: &Config) -> Result<Vec<(Arc<str>, Directory)>, Failure> {
+    let open = |(cluster, path): &(ClusterId, PathBuf)| {
+        let options = Options {
+            cluster: cluster.clone(),
+            root_namespace: config.namespace.clone(),
+            ..Options::default()
+        };
+        let directory = Directory::open(path, options)
+            .map_err(|e| Failure::new(NO_INPUT, format!("--config-dir: {e}")))?;
+        Ok((path.display().to_string().into(), directory))
+    };
+    config.directories.iter().map(open).collect()
+}
+
+async fn cluster(config: &Config) -> Result<Option<Source>, Failure> {
+    let Some(access) = &config.access else {
+        return Ok(None);
+    };
+    let client = meltemi_kube::connect(access).await.map_err(|error| {
+        let cause = error.source().map(|cause| format!(": {cause}"));
+        Failure::new(NO_INPUT, format!("{error}{}", cause.unwrap_or_default()))
+    })?;
+    let options = meltemi_kube::Options {
+        cluster: config.cluster.clone(),
+        root_namespace: config.namespace.clone(),
+        mesh_config: config
+            .mesh_config
+            .is_none()
+            .then(|| config_map(&config.revision)),
+        tuning: meltemi_kube::Tuning::default(),
+    };
+    Ok(Some(Source::new(client, options)))
+}
+
+/// The ConfigMap of a revision's mesh configuration.
+fn config_map(revision: &str) -> String {
+    match revision {
+        "" | "default" => "istio".into(),
+        revision => format!("istio-{revision}"),
+    }
+}
+
+/// The mesh configuration that `--meshConfig` names, read once.
+fn mesh_config(config: &Config) -> Result<Vec<Change>, Failure> {
+    let Some(path) = &config.mesh_config else {
+        return Ok(Vec::new());
+    };
+    let options = Options {
+        cluster: config.cluster.clone(),
+        root_namespace: config.namespace.clone(),
+        ..Options::default()
+    };
+    meltemi_files::read_mesh_config(path, &options)
+        .map_err(|e| Failure::new(NO_INPUT, format!("--meshConfig: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_has_a_config_map_of_its_own() {
+        assert_eq!(config_map("default"), "istio");
+        assert_eq!(config_map("canary"), "istio-canary");
+    }
+}

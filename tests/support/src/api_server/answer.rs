@@ -1,0 +1,366 @@
+//! Answers: discovery, lists, watches.
+
+use super::Shared;
+use super::store::{Expiry, Resource, Store};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::sync::MutexGuard;
+use std::time::{Duration, Instant};
+
+/// How often a watch tells how far it is.
+const BOOKMARK: Duration = Duration::from_millis(200);
+
+/// Answers the requests of a connection.
+pub(super) fn serve(shared: &Shared, connection: TcpStream) -> io::Result<()> {
+    connection.set_nodelay(true)?;
+    let mut out = connection.try_clone()?;
+    let mut lines = BufReader::new(connection).lines();
+    while let Some(first) = lines.next() {
+        let first = first?;
+        for line in lines.by_ref() {
+            if line?.is_empty() {
+                break;
+            }
+        }
+        let mut words = first.split(' ');
+        let (method, target) = (words.next(), words.next().unwrap_or_default());
+        if method != Some("GET") {
+            write_json(
+                &mut out,
+                405,
+                &failure(405, "MethodNotAllowed", "the double reads only"),
+            )?;
+            continue;
+        }
+        shared.store().queries.push(target.to_owned());
+        let query = Query::parse(target);
+        match query.is("watch") {
+            true => watch(shared, &query, &mut out)?,
+            false => {
+                let (code, body) = plain(&shared.store(), &query);
+                write_json(&mut out, code, &body)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A path and what is asked about it.
+struct Query {
+    path: String,
+    parameters: BTreeMap<String, String>,
+}
+
+impl Query {
+    fn parse(target: &str) -> Self {
+        let (path, rest) = target.split_once('?').unwrap_or((target, ""));
+        let pairs = rest.split('&').filter_map(|pair| pair.split_once('='));
+        let decoded = |text: &str| text.replace("%3D", "=").replace("%2F", "/");
+        Self {
+            path: path.to_owned(),
+            parameters: pairs
+                .map(|(key, value)| (key.to_owned(), decoded(value)))
+                .collect(),
+        }
+    }
+
+    fn get(&self, key: &str) -> Option<&str> {
+        self.parameters.get(key).map(String::as_str)
+    }
+
+    fn is(&self, key: &str) -> bool {
+        matches!(self.get(key), Some("1" | "true"))
+    }
+
+    fn number(&self, key: &str) -> Option<u64> {
+        self.get(key)?.parse().ok()
+    }
+
+    /// The kind, and the namespace when there is one in the path. `None`: discovery.
+    fn resource(&self) -> Option<(Resource, Option<&str>)> {
+        let parts: Vec<_> = self.path.trim_matches('/').split('/').collect();
+        let (group, rest) = match parts.as_slice() {
+            ["api", _, rest @ ..] => ("", rest),
+            ["apis", group, _, rest @ ..] => (*group, rest),
+            _ => return None,
+        };
+        match rest {
+            [plural] => Some((Resource::new(group, plural), None)),
+            ["namespaces", namespace, plural] => {
+                Some((Resource::new(group, plural), Some(*namespace)))
+            }
+            _ => None,
+        }
+    }
+
+    fn wants(&self, object: &Value) -> bool {
+        let text = |path: &str| {
+            object
+                .pointer(path)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        let by_name = self
+            .get("fieldSelector")
+            .and_then(|s| s.strip_prefix("metadata.name="));
+        let by_namespace = self.resource().and_then(|(_, namespace)| namespace);
+        by_name.is_none_or(|name| name == text("/metadata/name"))
+            && by_namespace.is_none_or(|namespace| namespace == text("/metadata/namespace"))
+    }
+}
+
+fn failure(code: u16, reason: &str, message: &str) -> Value {
+    json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": message, "reason": reason, "code": code,
+    })
+}
+
+/// Why a kind cannot be read.
+fn refused(store: &Store, resource: &Resource) -> Option<(u16, Value)> {
+    if store.denied.contains(resource) {
+        let message = format!(
+            "{}.{} is forbidden: User \"nobody\" cannot list it at the cluster scope",
+            resource.plural, resource.group
+        );
+        return Some((403, failure(403, "Forbidden", &message)));
+    }
+    let known = store.content.objects.contains_key(resource);
+    (!known).then(|| {
+        (
+            404,
+            failure(404, "NotFound", "the server could not find it"),
+        )
+    })
+}
+
+/// Discovery and lists.
+fn plain(store: &Store, query: &Query) -> (u16, Value) {
+    let Some((resource, _)) = query.resource() else {
+        return discovery(store, query);
+    };
+    if let Some(refused) = refused(store, &resource) {
+        return refused;
+    }
+    let all = store
+        .content
+        .objects
+        .get(&resource)
+        .into_iter()
+        .flat_map(BTreeMap::values);
+    let wanted: Vec<_> = all.filter(|object| query.wants(object)).collect();
+    let start = query.number("continue").unwrap_or(0);
+    let limit = query.number("limit").filter(|limit| *limit > 0);
+    let end = limit.map_or(u64::MAX, |limit| start.saturating_add(limit));
+    let numbered = wanted.iter().zip(0_u64..);
+    let page = numbered.filter(|(_, index)| (start..end).contains(index));
+    // Lists of Kubernetes' own kinds leave out which kind an item is.
+    let own = !resource.group.ends_with("istio.io");
+    let bare = |object: &Value| {
+        let mut object = object.clone();
+        if let Some(fields) = object.as_object_mut().filter(|_| own) {
+            fields.remove("apiVersion");
+            fields.remove("kind");
+        }
+        object
+    };
+    let items: Vec<_> = page.map(|(object, _)| bare(object)).collect();
+    let total = u64::try_from(wanted.len()).unwrap_or(u64::MAX);
+    let mut metadata = json!({"resourceVersion": store.content.version.to_string()});
+    if let (true, Some(metadata)) = (end < total, metadata.as_object_mut()) {
+        metadata.insert("continue".into(), json!(end.to_string()));
+    }
+    (
+        200,
+        json!({"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items}),
+    )
+}
+
+fn discovery(store: &Store, query: &Query) -> (u16, Value) {
+    let parts: Vec<_> = query.path.trim_matches('/').split('/').collect();
+    let group = match parts.as_slice() {
+        ["api", _] => "",
+        ["apis", group, _] => group,
+        _ => return (404, failure(404, "NotFound", "no such path")),
+    };
+    let of_group = store
+        .content
+        .objects
+        .keys()
+        .filter(|resource| resource.group == group);
+    let resources: Vec<_> = of_group
+        .map(|resource| json!({"name": resource.plural}))
+        .collect();
+    match resources.is_empty() {
+        true => (404, failure(404, "NotFound", "no such group")),
+        false => (
+            200,
+            json!({"kind": "APIResourceList", "resources": resources}),
+        ),
+    }
+}
+
+fn write_json(out: &mut TcpStream, code: u16, body: &Value) -> io::Result<()> {
+    let body = body.to_string();
+    write!(
+        out,
+        "HTTP/1.1 {code} Answer\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// A watch under way.
+struct Watch<'a> {
+    resource: Resource,
+    query: &'a Query,
+    /// What happened up to this version was told.
+    told: u64,
+}
+
+impl Watch<'_> {
+    /// The lines that are due.
+    fn due(&mut self, store: &Store) -> Vec<Value> {
+        let mut lines = Vec::new();
+        for event in store.log.iter().filter(|event| event.version > self.told) {
+            if event.resource == self.resource && self.query.wants(&event.object) {
+                lines.push(json!({"type": event.kind, "object": event.object}));
+            }
+        }
+        self.told = self.told.max(store.content.version);
+        lines
+    }
+
+    fn bookmark(&self, complete: bool) -> Value {
+        let mut metadata = json!({"resourceVersion": self.told.to_string()});
+        if let (true, Some(metadata)) = (complete, metadata.as_object_mut()) {
+            let end = json!({"k8s.io/initial-events-end": "true"});
+            metadata.insert("annotations".into(), end);
+        }
+        json!({"type": "BOOKMARK", "object": {"metadata": metadata}})
+    }
+}
+
+/// The first lines of a watch, or the answer that there is none.
+fn begin<'a>(
+    store: &Store,
+    resource: &Resource,
+    query: &'a Query,
+) -> Result<(Watch<'a>, Vec<Value>), (u16, Value)> {
+    if let Some(refused) = refused(store, resource) {
+        return Err(refused);
+    }
+    let mut watch = Watch {
+        resource: resource.clone(),
+        query,
+        told: query
+            .number("resourceVersion")
+            .unwrap_or(store.content.version),
+    };
+    if query.is("sendInitialEvents") {
+        if !store.streams {
+            let message = "sendInitialEvents: Forbidden: it is not enabled";
+            return Err((422, failure(422, "Invalid", message)));
+        }
+        watch.told = store.content.version;
+        let all = store
+            .content
+            .objects
+            .get(resource)
+            .into_iter()
+            .flat_map(BTreeMap::values);
+        let wanted = all.filter(|object| query.wants(object));
+        let mut lines: Vec<_> = wanted
+            .map(|object| json!({"type": "ADDED", "object": object}))
+            .collect();
+        lines.push(watch.bookmark(true));
+        return Ok((watch, lines));
+    }
+    match store.compacted {
+        Some((version, expiry)) if watch.told < version => match expiry {
+            Expiry::Event => {
+                let status = failure(410, "Expired", "too old resource version");
+                Ok((watch, vec![json!({"type": "ERROR", "object": status})]))
+            }
+            Expiry::Answer => Err((410, failure(410, "Gone", "too old resource version"))),
+            Expiry::TooLarge => {
+                let message = "Too large resource version: 9, current: 3";
+                Err((504, failure(504, "Timeout", message)))
+            }
+        },
+        _ => Ok((watch, Vec::new())),
+    }
+}
+
+fn watch(shared: &Shared, query: &Query, out: &mut TcpStream) -> io::Result<()> {
+    let Some((resource, _)) = query.resource() else {
+        return write_json(out, 404, &failure(404, "NotFound", "no such path"));
+    };
+    let (begun, epoch) = {
+        let store = shared.store();
+        (begin(&store, &resource, query), store.hush_epoch)
+    };
+    let (mut watch, first) = match begun {
+        Err((code, body)) => return write_json(out, code, &body),
+        Ok(begun) => begun,
+    };
+    write!(
+        out,
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+    )?;
+    let seconds = query.number("timeoutSeconds").unwrap_or(300);
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let mut lines = first;
+    loop {
+        write_lines(out, &lines)?;
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return write!(out, "0\r\n\r\n");
+        }
+        let mut store = shared.store();
+        let idle = |store: &mut Store| !store.away && watch.is_up_to_date(store);
+        let waited = shared
+            .changed
+            .wait_timeout_while(store, BOOKMARK.min(left), idle);
+        let timeout;
+        (store, timeout) = waited.map_err(|_| io::Error::other("poisoned"))?;
+        if store.hushed || store.hush_epoch != epoch {
+            return be_dead(shared, store);
+        }
+        if store.away {
+            return Err(io::Error::other("away"));
+        }
+        lines = watch.due(&store);
+        if timeout.timed_out() && query.is("allowWatchBookmarks") {
+            lines.push(watch.bookmark(false));
+        }
+    }
+}
+
+/// Says nothing any more, not even that it is over, until the server goes away.
+fn be_dead(shared: &Shared, store: MutexGuard<'_, Store>) -> io::Result<()> {
+    let waited = shared.changed.wait_while(store, |store| !store.away);
+    drop(waited);
+    Err(io::Error::other("away"))
+}
+
+impl Watch<'_> {
+    fn is_up_to_date(&self, store: &Store) -> bool {
+        store
+            .log
+            .last()
+            .is_none_or(|event| event.version <= self.told)
+    }
+}
+
+fn write_lines(out: &mut TcpStream, lines: &[Value]) -> io::Result<()> {
+    for line in lines {
+        // The API server writes the type first.
+        let kind = line.get("type").and_then(Value::as_str).unwrap_or_default();
+        let object = line.get("object").unwrap_or(&Value::Null);
+        let text = format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n");
+        write!(out, "{:x}\r\n{text}\r\n", text.len())?;
+    }
+    out.flush()
+}
