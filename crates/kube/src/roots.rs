@@ -104,7 +104,7 @@ impl RootPublisher {
         let maps: Api<ConfigMap> = Api::all(self.client.clone());
         let named = watcher::Config::default().fields(&format!("metadata.name={NAME}"));
         let every = watcher::Config::default();
-        let namespaces = watcher::metadata_watcher(namespaces, every).default_backoff();
+        let namespaces = watcher::watcher(namespaces, every).default_backoff();
         let maps = watcher::watcher(maps, named).default_backoff();
         let (mut namespaces, mut maps) = (pin!(namespaces), pin!(maps));
         let mut seen = Seen::default();

@@ -20,9 +20,8 @@ pub(crate) struct Args {
     /// A directory of YAML to read and watch, as [CLUSTER=]DIR; may be repeated.
     #[arg(long = "config-dir", alias = "configDir", value_name = "[CLUSTER=]DIR")]
     config_dir: Vec<String>,
-    /// A kubeconfig whose current context is the cluster to read, which also knows callers by their
-    /// tokens and keeps the authority's key. In a pod the default is the pod's own cluster, unless
-    /// there is a --config-dir.
+    /// A kubeconfig whose current context is the cluster to read. In a pod the default is the
+    /// pod's own cluster, unless there is a --config-dir.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Where to serve plaintext xDS; empty (the default) is nowhere. Use loopback only.
@@ -140,9 +139,9 @@ enum LogFormat {
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) directories: Vec<(ClusterId, PathBuf)>,
+    /// The API server that is read and that knows callers; `None` is a laptop.
+    pub(crate) access: Option<Access>,
     pub(crate) mesh_config: Option<PathBuf>,
-    /// The cluster to read, where callers and the authority's key are known; `None` is a laptop.
-    pub(crate) api_server: Option<Access>,
     pub(crate) grpc: Option<SocketAddr>,
     /// Only with an API server.
     pub(crate) secure_grpc: Option<SocketAddr>,
@@ -195,16 +194,15 @@ impl Args {
         } = self;
         refuse_later("--networksConfig", networks_config.is_some())?;
         let in_pod = kubernetes_service_host.is_some_and(|host| !host.is_empty());
-        // A pod with a directory is a laptop's test unless a kubeconfig says otherwise.
-        let api_server = access(kubeconfig, in_pod && config_dir.is_empty());
-        let (secure_grpc, unused) = match &api_server {
+        let access = access(kubeconfig, in_pod && config_dir.is_empty());
+        let (secure_grpc, unused) = match &access {
             Some(_) => (secure_grpc_addr.unwrap_or_else(|| ":15012".into()), None),
             None => (String::new(), secure_grpc_addr),
         };
         let unused = [("--secureGRPCAddr", unused), ("--httpsAddr", https_addr)];
         let mut warnings: Vec<String> = unused.into_iter().filter_map(unused_address).collect();
         warnings.extend(read_profile(&profile)?);
-        if config_dir.is_empty() && api_server.is_none() {
+        if config_dir.is_empty() && access.is_none() {
             return Err(
                 "nothing to read: give --config-dir [CLUSTER=]DIR or --kubeconfig FILE".into(),
             );
@@ -212,7 +210,8 @@ impl Args {
         let cluster: ClusterId = cluster_id
             .parse()
             .map_err(|e| format!("--clusterID: {e}"))?;
-        let local = |in_cluster: &'static str| if in_pod { in_cluster } else { "127.0.0.1:0" };
+        let in_cluster = in_pod || access.is_some();
+        let local = |address: &'static str| if in_cluster { address } else { "127.0.0.1:0" };
         let max = duration(
             "PILOT_DEBOUNCE_MAX",
             debounce_max.as_deref().unwrap_or("10s"),
@@ -226,8 +225,8 @@ impl Args {
                 .iter()
                 .map(|d| directory(d, &cluster))
                 .collect::<Result<_, _>>()?,
+            access,
             mesh_config,
-            api_server,
             secure_grpc: address("--secureGRPCAddr", &secure_grpc)?,
             hosts: custom_host
                 .split(',')
@@ -396,8 +395,8 @@ mod tests {
     #[test]
     fn a_cluster_is_read_where_there_is_one() {
         let config = read(&["--config-dir", "/a", "--kubeconfig", "/k"]).unwrap();
-        assert_eq!(config.api_server, Some(Access::Kubeconfig("/k".into())));
-        assert_eq!(read(&["--config-dir", "/a"]).unwrap().api_server, None);
+        assert_eq!(config.access, Some(Access::Kubeconfig("/k".into())));
+        assert_eq!(read(&["--config-dir", "/a"]).unwrap().access, None);
         assert_eq!(access(None, true), Some(Access::Pod));
     }
 

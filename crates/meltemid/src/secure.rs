@@ -31,7 +31,8 @@ pub(crate) struct Secure {
     client: Client,
     /// Who may call.
     pub(crate) callers: Arc<Callers>,
-    keeper: Keeper,
+    /// None where nothing is served over TLS.
+    keeper: Option<Keeper>,
     tls: watch::Receiver<Option<Arc<Tls>>>,
     roots: watch::Receiver<Arc<str>>,
     /// For the lock of who publishes the roots.
@@ -48,14 +49,14 @@ impl Secure {
         plane: &Plane,
         readiness: &Readiness,
     ) -> Result<Option<Self>, ConnectError> {
-        let Some(access) = &config.api_server else {
+        let Some(access) = &config.access else {
             return Ok(None);
         };
         let client = connect(access).await?;
         let reviewer = TokenReviewer::new(client.clone(), AUDIENCE, Patience::default());
         let (show, tls) = watch::channel(None);
         let (publish, roots) = watch::channel(Arc::from(""));
-        let keeper = Keeper {
+        let keeper = config.secure_grpc.map(|_| Keeper {
             client: client.clone(),
             names: Names {
                 namespace: config.namespace.clone(),
@@ -67,7 +68,7 @@ impl Secure {
             tls: show,
             roots: publish,
             gate: readiness.gate("certificate"),
-        };
+        });
         let callers = Arc::new(Callers {
             plane: plane.clone(),
             reviewer,
@@ -101,12 +102,13 @@ impl Secure {
             roots,
             campaign,
         } = self;
+        let (Some(keeper), Some(socket)) = (keeper, socket) else {
+            return;
+        };
         tasks.critical("certificate", keeper.run(drain.clone()));
         tasks.critical("roots", publish((client, roots), campaign, drain.clone()));
-        if let Some(socket) = socket {
-            let served = serve(socket, tls, (server, callers), drain.clone());
-            tasks.critical("secure xds", served);
-        }
+        let served = serve(socket, tls, (server, callers), drain.clone());
+        tasks.critical("secure xds", served);
     }
 }
 

@@ -72,7 +72,7 @@ fn directories(config: &Config) -> Result<Vec<(Arc<str>, Directory)>, Failure> {
 }
 
 async fn cluster(config: &Config) -> Result<Option<Source>, Failure> {
-    let Some(access) = &config.api_server else {
+    let Some(access) = &config.access else {
         return Ok(None);
     };
     let client = meltemi_kube::connect(access).await.map_err(|error| {

@@ -113,7 +113,7 @@ fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
 async fn live(config: Config, metrics: Metrics) -> Result<(), Failure> {
     // 2 bind
     let sources = Sources::open(&config).await?;
-    let sockets = Sockets::bind(&config)?;
+    let mut sockets = Sockets::bind(&config)?;
     // 3 build
     let readiness = Readiness::new();
     let (synced, serving) = (readiness.gate("sources"), readiness.gate("serving"));
@@ -156,7 +156,6 @@ async fn live(config: Config, metrics: Metrics) -> Result<(), Failure> {
     tasks.best_effort("metrics", pages.metrics.clone().run(drain.clone()));
     tasks.critical("pump", pump.run(drain.clone()));
     let ports = sockets.ports();
-    let mut sockets = sockets;
     if let Some(secure) = secure {
         let served = (sockets.secure.take(), server.clone());
         secure.spawn(&mut tasks, served, &drain);

@@ -50,6 +50,11 @@ fn a_cluster_is_followed_through_restarts_of_its_api_server() -> Result<()> {
     options.config.clear();
     let kubeconfig = server.kubeconfig(dir.path())?;
     options.args = vec!["--kubeconfig".into(), kubeconfig.into()];
+    for flag in ["--httpAddr", "--monitoringAddr"] {
+        options.args.extend([flag.into(), "127.0.0.1:0".into()]);
+    }
+    // It reviews no tokens.
+    options.args.extend(["--secureGRPCAddr".into(), "".into()]);
     options.env = vec![
         ("POD_NAMESPACE".into(), "mesh".into()),
         ("REVISION".into(), "canary".into()),
