@@ -1,9 +1,11 @@
-//! What the tests on a real Kubernetes share: images, and a look at the machine that tells whether
-//! a cluster left anything behind.
+//! What the tests on a real Kubernetes share: the cluster, images, and a look at the machine that
+//! tells whether a cluster left anything behind.
 
 mod machine;
+mod target;
 
 pub use machine::Machine;
+pub use target::Target;
 
 use anyhow::{Context, Result, ensure};
 use std::path::PathBuf;

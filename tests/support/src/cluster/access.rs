@@ -84,6 +84,43 @@ impl Kubectl {
     }
 }
 
+/// helm with the same rights.
+#[derive(Clone, Debug)]
+pub struct Helm(Kubectl);
+
+impl Helm {
+    /// The administrator of a node of ours.
+    #[must_use]
+    pub(super) fn inside(places: &Places) -> Self {
+        let mut tool = Kubectl::inside(places);
+        tool.program = places.wrappers().join("helm");
+        Self(tool)
+    }
+
+    /// The cluster that KUBECONFIG names, with the helm on `PATH`.
+    #[must_use]
+    pub fn from_environment() -> Option<Self> {
+        let mut tool = Kubectl::from_environment()?;
+        tool.program = PathBuf::from("helm");
+        Some(Self(tool))
+    }
+
+    /// The command with these arguments, to run as one likes. Its cache and settings are the
+    /// caller's.
+    #[must_use]
+    pub fn command(&self, args: &[&str]) -> Command {
+        self.0.command(args)
+    }
+
+    /// What it prints.
+    ///
+    /// # Errors
+    /// It fails; the error has what it said.
+    pub fn run(&self, args: &[&str]) -> Result<String> {
+        self.0.run(args)
+    }
+}
+
 /// The lines that a shell evaluates to use a cluster.
 #[must_use]
 pub fn environment(places: &Places) -> String {

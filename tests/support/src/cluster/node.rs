@@ -1,6 +1,6 @@
 //! A cluster from start to end.
 
-use super::access::{Kubectl, wrappers};
+use super::access::{Helm, Kubectl, wrappers};
 use super::components::{self, Component};
 use super::config::{self, OBJECTS};
 use super::places::{Places, built, program, runs};
@@ -99,6 +99,12 @@ impl Cluster {
     #[must_use]
     pub fn kubectl(&self) -> Kubectl {
         Kubectl::inside(&self.places)
+    }
+
+    /// helm, as the administrator.
+    #[must_use]
+    pub fn helm(&self) -> Helm {
+        Helm::inside(&self.places)
     }
 
     /// A program in the network of the node, to call what runs in the cluster.
