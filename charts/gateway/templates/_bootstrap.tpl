@@ -8,6 +8,11 @@ knows comes in through --service-node and --config-yaml, where Kubernetes puts i
 {{- .Values.proxy.discoveryAddress | default (printf "%s.%s.svc:15012" (include "gateway.controlPlane" .) .Values.global.istioNamespace) }}
 {{- end }}
 
+{{- /* The name that the control plane's certificate must have. */}}
+{{- define "gateway.discoveryHost" -}}
+{{- regexReplaceAll ":[0-9]+$" (include "gateway.discoveryAddress" .) "" }}
+{{- end }}
+
 {{- /* Metadata that is the same in every pod; ISTIO_META_NAME of `env` is NAME. */}}
 {{- define "gateway.metadata" -}}
 {{- $metadata := dict
@@ -68,11 +73,13 @@ knows comes in through --service-node and --config-yaml, where Kubernetes puts i
             "credentials_factory_name": "envoy.grpc_credentials.file_based_metadata",
             "channel_args": {
               "args": {
+                "grpc.default_authority": {"string_value": {{ include "gateway.discoveryHost" . | toJson }}},
                 "grpc.initial_reconnect_backoff_ms": {"int_value": 500},
                 "grpc.keepalive_time_ms": {"int_value": 30000},
                 "grpc.keepalive_timeout_ms": {"int_value": 10000},
                 "grpc.max_receive_message_length": {"int_value": -1},
-                "grpc.max_reconnect_backoff_ms": {"int_value": 10000}
+                "grpc.max_reconnect_backoff_ms": {"int_value": 10000},
+                "grpc.ssl_target_name_override": {"string_value": {{ include "gateway.discoveryHost" . | toJson }}}
               }
             }
           }

@@ -91,12 +91,13 @@ fn a_gateway_dials_its_revision() -> Result<()> {
     ];
     for (value, address) in cases {
         let found = bootstrap(&render("gateway", &[value])?)?;
-        let pointer = "/dynamic_resources/ads_config/grpc_services/0/google_grpc/target_uri";
-        assert_eq!(
-            found.pointer(pointer),
-            Some(&Value::from(address)),
-            "{value}"
-        );
+        let service = "/dynamic_resources/ads_config/grpc_services/0/google_grpc";
+        let service = found.pointer(service).context("no google_grpc")?;
+        let text = |pointer: &str| service.pointer(pointer).and_then(Value::as_str);
+        assert_eq!(text("/target_uri"), Some(address), "{value}");
+        let host = address.rsplit_once(':').map(|(host, _)| host);
+        let name = "/channel_args/args/grpc.ssl_target_name_override/string_value";
+        assert_eq!(text(name), host, "{value}");
     }
     Ok(())
 }
