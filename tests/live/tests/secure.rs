@@ -155,7 +155,7 @@ fn wait_cluster(envoy: &Envoy, service: &str) -> Result<()> {
 fn a_proxy_gets_its_configuration_and_its_token_is_rotated() -> Result<()> {
     let stage = Stage::start("secure")?;
     let first = Token {
-        seconds: 8,
+        seconds: 15,
         ..Token::of("shop", "web", "web-0")
     };
     let first = stage.reviews.mint(&first);
@@ -167,7 +167,7 @@ fn a_proxy_gets_its_configuration_and_its_token_is_rotated() -> Result<()> {
     // The stream ends with the first token; the next one presents the second.
     let second = stage.reviews.mint(&Token::of("shop", "web", "web-0"));
     stage.project("token", &second)?;
-    wait::until("a stream with the second token", SOON, || {
+    wait::until("a stream with the second token", 3 * SOON, || {
         Ok(stage.reviews.was_asked(&second).then_some(()))
     })?;
     let ratings = stage.path("config").join("ratings.yaml");

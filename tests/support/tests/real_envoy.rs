@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result};
 use meltemi_bootstrap::{
-    AdminAddress, Bootstrap, NodeFacts, StatsScope, XdsProtocol, XdsServer, static_form,
+    AdminAddress, Bootstrap, NodeFacts, SecureServer, StatsScope, XdsProtocol, XdsServer,
+    static_form,
 };
 use meltemi_testkit::envoy::{self, Envoy, Options};
 use meltemi_testkit::http::{Client, Request};
@@ -34,12 +35,20 @@ fn admin(address: &str) -> AdminAddress {
 fn envoy_accepts_every_form_of_the_bootstrap() -> Result<()> {
     let envoy = envoy::find()?;
     let scratch = Scratch::new("bootstrap")?;
+    let roots = scratch.path().join("roots.pem");
+    std::fs::write(&roots, meltemi_testkit::secrets::AUTHORITY)?;
     let servers = [
         XdsServer::Tcp {
             address: "127.0.0.1".into(),
             port: 15010,
         },
         XdsServer::Uds("/run/xds".into()),
+        XdsServer::Secure(SecureServer {
+            target: "127.0.0.1:15012".into(),
+            name: "istiod.istio-system.svc".into(),
+            roots: roots.display().to_string(),
+            token: "/run/token".into(),
+        }),
     ];
     for xds in servers {
         for (protocol, stats) in [

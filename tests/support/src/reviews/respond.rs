@@ -18,7 +18,7 @@ impl Reviews {
             ("POST", REVIEWS) => self.review(&request.body)?,
             ("POST", path) => self.create(path, &request.body)?,
             ("PATCH", path) => self.apply(path, &request.body)?,
-            ("GET", path) => self.get(path),
+            ("GET", path) => self.get(path, &request.query),
             (method, _) => refusal(405, method),
         };
         let body = body.to_string();
@@ -63,7 +63,7 @@ impl Reviews {
     }
 
     /// One object, or the list of a kind: a list's address ends in lower-case plural.
-    fn get(&self, path: &str) -> (u16, Value) {
+    fn get(&self, path: &str, query: &str) -> (u16, Value) {
         let state = self.state();
         match state.objects.get(path) {
             Some(object) => (200, object.clone()),
@@ -71,7 +71,8 @@ impl Reviews {
                 drop(state);
                 let list = json!({
                     "apiVersion": "v1", "kind": "List",
-                    "metadata": {"resourceVersion": "1"}, "items": self.items(path),
+                    "metadata": {"resourceVersion": "1"},
+                    "items": self.items(path, query),
                 });
                 (200, list)
             }
@@ -79,15 +80,18 @@ impl Reviews {
         }
     }
 
-    /// The objects of a list.
-    fn items(&self, path: &str) -> Vec<Value> {
-        let Some((_, plural)) = path.rsplit_once('/') else {
-            return Vec::new();
-        };
+    /// The objects of a list, of those of one name when that is asked for.
+    fn items(&self, path: &str, query: &str) -> Vec<Value> {
+        let (whole, plural) = path.rsplit_once('/').unwrap_or_default();
+        let query = query.replace("%3D", "=");
+        let name = query.split_once("fieldSelector=metadata.name=");
+        let name = name.map(|(_, rest)| rest.split('&').next().unwrap_or_default());
         let state = self.state();
         let all = state.objects.iter().filter(|(at, _)| {
-            let mut parts = at.rsplit('/').skip(1);
-            parts.next() == Some(plural)
+            let (parent, own) = at.rsplit_once('/').unwrap_or_default();
+            let of_kind = parent == path
+                || (parent.ends_with(&format!("/{plural}")) && !whole.contains("/namespaces/"));
+            of_kind && name.is_none_or(|name| name == own)
         });
         all.map(|(_, object)| object.clone()).collect()
     }
@@ -100,7 +104,7 @@ impl Reviews {
             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
         )?;
         if request.query.contains("sendInitialEvents=true") {
-            let objects = self.items(&request.path).into_iter();
+            let objects = self.items(&request.path, &request.query).into_iter();
             let added = objects.map(|object| json!({"type": "ADDED", "object": object}));
             let end = json!({"type": "BOOKMARK", "object": {
                 "apiVersion": "v1", "kind": "List",
