@@ -35,6 +35,7 @@ fn plural(kind: &str) -> String {
     let kind = kind.to_ascii_lowercase();
     match kind.as_bytes() {
         b"endpoints" => kind,
+        [.., b'a' | b'e' | b'o', b'y'] => format!("{kind}s"),
         [front @ .., b'y'] => format!("{}ies", String::from_utf8_lossy(front)),
         [.., b's' | b'x'] => format!("{kind}es"),
         _ => format!("{kind}s"),
@@ -221,6 +222,7 @@ mod tests {
         for (kind, expected) in [
             ("Ingress", "ingresses"),
             ("ServiceEntry", "serviceentries"),
+            ("Gateway", "gateways"),
             ("EndpointSlice", "endpointslices"),
             ("Endpoints", "endpoints"),
             ("PeerAuthentication", "peerauthentications"),
