@@ -154,5 +154,14 @@ fn two_run_side_by_side() -> Result<()> {
     one.down()?;
     let node = two.kubectl().run(&["get", "--raw", "/readyz"])?;
     ensure!(node == "ok", "{node}");
+    // The wrapper of ctr finds containerd's client also when it is itself on the PATH.
+    let wrappers = two.places().wrappers();
+    let path = std::env::var("PATH")?;
+    let images = Command::new(wrappers.join("ctr"))
+        .args(["images", "list", "--quiet"])
+        .env("PATH", format!("{}:{path}", wrappers.display()))
+        .output()?;
+    let images = String::from_utf8(images.stdout)?;
+    ensure!(images.contains("docker.io/meltemi/pause:dev"), "{images}");
     two.down()
 }

@@ -14,12 +14,15 @@ use std::time::Duration;
 /// How long a process may take to exist.
 const START: Duration = Duration::from_secs(20);
 
-/// A program by its name: on `PATH`, else where only root looks.
+/// A program by its name: on `PATH`, else where only root looks. The folders that `is_passed_over`
+/// names are not looked at.
 #[must_use]
-pub fn find(name: &str) -> Option<PathBuf> {
+pub fn find(name: &str, is_passed_over: impl Fn(&Path) -> bool) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
-    let mut places = std::env::split_paths(&path).chain(more);
+    let mut places = std::env::split_paths(&path)
+        .chain(more)
+        .filter(|dir| !is_passed_over(dir));
     places.find_map(|dir| Some(dir.join(name)).filter(|file| file.is_file()))
 }
 
@@ -211,4 +214,17 @@ fn guard_program() -> Result<(PathBuf, Option<&'static str>)> {
         return Ok((PathBuf::from("/proc/self/exe"), Some("guard")));
     }
     Ok((paths::binary("meltemi-guard")?, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_passed_over_has_no_programs() {
+        let found = find("sh", |_| false).unwrap();
+        let dir = found.parent().unwrap().to_path_buf();
+        assert_ne!(find("sh", |other| other == dir), Some(found));
+        assert_eq!(find("sh", |_| true), None);
+    }
 }

@@ -4,8 +4,8 @@ use crate::fetch;
 use crate::shell::{self, cargo, say};
 use anyhow::{Context, Result};
 use meltemi_testkit::cluster::image::{Image, Tree};
-use meltemi_testkit::cluster::places::sources;
-use meltemi_testkit::{paths, process};
+use meltemi_testkit::cluster::places::{installed, sources};
+use meltemi_testkit::paths;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -58,7 +58,7 @@ fn main_program(name: &str) -> Result<PathBuf> {
         "meltemid" => ours("meltemid"),
         "echo" => ours("meltemi-echo"),
         "envoy" => fetch::envoy(),
-        _ => process::find("busybox").context(
+        _ => installed("busybox").context(
             "busybox is missing: apt-get install -y --no-install-recommends busybox-static",
         ),
     }

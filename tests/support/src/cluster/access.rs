@@ -1,6 +1,7 @@
 //! How to talk to a cluster: kubectl and helm on a node of ours, inside its network, or on any
 //! cluster that KUBECONFIG names.
 
+use super::image::ctr_program;
 use super::places::{Places, built};
 use super::space;
 use anyhow::{Context, Result, ensure};
@@ -140,7 +141,8 @@ pub(super) fn wrappers(places: &Places) -> Result<()> {
         write(&dir.join(name), &wrapper(places, &words))?;
     }
     let ctr = format!(
-        "ctr --address '{}' --namespace k8s.io",
+        "'{}' --address '{}' --namespace k8s.io",
+        ctr_program().display(),
         places.socket().display()
     );
     write(&dir.join("ctr"), &wrapper(places, &ctr))?;

@@ -12,9 +12,8 @@ mod tree;
 pub use containerfile::Containerfile;
 pub use tree::Tree;
 
-use super::places::{Places, sources};
+use super::places::{Places, installed, sources};
 use super::space;
-use crate::process;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -87,9 +86,13 @@ pub(super) fn import(places: &Places, archive: &Path) -> Result<()> {
     Ok(())
 }
 
+/// containerd's own client.
+pub(super) fn ctr_program() -> PathBuf {
+    installed("ctr").unwrap_or_else(|| PathBuf::from("ctr"))
+}
+
 fn ctr(places: &Places) -> Command {
-    let program = process::find("ctr").unwrap_or_else(|| PathBuf::from("ctr"));
-    let mut command = Command::new(program);
+    let mut command = Command::new(ctr_program());
     command.arg("--address").arg(places.socket());
     command
 }

@@ -1,7 +1,7 @@
 //! What a cluster needs of the machine: Linux, root, Debian's container tools. One message says
 //! all that is missing, and the command that helps.
 
-use crate::process::find;
+use super::places::installed;
 use std::fmt;
 use std::path::Path;
 
@@ -38,7 +38,7 @@ impl std::error::Error for Unavailable {}
 /// # Errors
 /// [`Unavailable`], which names everything that is missing.
 pub fn check() -> Result<(), Unavailable> {
-    let missing = TOOLS.iter().filter(|(tool, _)| find(tool).is_none());
+    let missing = TOOLS.iter().filter(|(tool, _)| installed(tool).is_none());
     let mut missing: Vec<(&str, &str)> = missing.copied().collect();
     if !Path::new(PLUGINS.0).is_file() {
         missing.push(PLUGINS);

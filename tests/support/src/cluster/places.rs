@@ -5,7 +5,7 @@
 //! which is memory on most machines, because containers' file systems are below them.
 
 use super::image::digest;
-use crate::paths;
+use crate::{paths, process};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 
@@ -119,6 +119,16 @@ pub fn program(name: &str) -> Result<PathBuf> {
         "{name} has not been built; build it: cargo xtask cluster build"
     );
     Ok(path)
+}
+
+/// A program of the machine. The wrappers of a cluster, which may be on the `PATH`, are none: the
+/// one for `ctr` would find itself.
+#[must_use]
+pub fn installed(name: &str) -> Option<PathBuf> {
+    let runs = runs().ok();
+    process::find(name, |dir| {
+        runs.as_ref().is_some_and(|runs| dir.starts_with(runs))
+    })
 }
 
 /// Where all runs are.

@@ -1,8 +1,8 @@
 //! The tree of files that becomes an image: programs with the libraries that `ldd` names, each at
 //! the path at which the loader looks for it.
 
+use crate::cluster::places::installed;
 use crate::cluster::{config, space};
-use crate::process;
 use anyhow::{Context, Result, ensure};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -85,7 +85,7 @@ impl Tree {
     /// # Errors
     /// It is not installed.
     pub fn installed(&mut self, name: &str) -> Result<()> {
-        let from = process::find(name).with_context(|| format!("{name} is not installed"))?;
+        let from = installed(name).with_context(|| format!("{name} is not installed"))?;
         self.program(&from, &from.display().to_string())
     }
 
@@ -106,7 +106,7 @@ impl Tree {
     /// # Errors
     /// It is not installed, or cannot say what its names are.
     pub fn busybox(&mut self) -> Result<()> {
-        let from = process::find("busybox").context(
+        let from = installed("busybox").context(
             "busybox is not installed: apt-get install -y --no-install-recommends busybox-static",
         )?;
         self.file(&from, "/bin/busybox")?;
