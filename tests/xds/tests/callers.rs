@@ -1,4 +1,5 @@
 //! Who calls is known before anything is read, and is who it says to be.
+#![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
