@@ -48,9 +48,9 @@ e2e filter="":
 bench name:
     cargo xtask bench {{name}}
 
-# A real Kubernetes node: up, down or env
-cluster action:
-    cargo xtask cluster {{action}}
+# A real Kubernetes node: up, down, env, build, load
+cluster *args:
+    cargo xtask cluster {{args}}
 
 # Write generated files
 generate *args:

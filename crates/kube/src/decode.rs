@@ -129,11 +129,13 @@ fn mesh_config(
                     warnings.extend(document.diagnostics);
                     Claim::Good(object)
                 }
-                _ => Claim::Broken(Arc::new(Broken {
-                    object: key.clone(),
-                    selector: None,
-                    diagnostics: document.diagnostics.into(),
-                })),
+                Outcome::Broken { .. } | Outcome::LeftOut | Outcome::Foreign | Outcome::Unclear => {
+                    Claim::Broken(Arc::new(Broken {
+                        object: key.clone(),
+                        selector: None,
+                        diagnostics: document.diagnostics.into(),
+                    }))
+                }
             }
         }
     };

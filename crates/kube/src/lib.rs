@@ -2,8 +2,11 @@
 //!
 //! * [`connect()`]: a client with the timeouts that a control plane needs.
 //! * [`Source`]: watches that become the same [`meltemi_api::Change`]s as a directory's files.
-//! * [`TokenReviewer`]: who shows a service account's token. [`secret`]: the authority's key, which
-//!   all replicas share. [`RootPublisher`]: the root certificate, put where workloads find it.
+//! * [`TokenReviewer`]: who shows a service account's token.
+//! * [`secret`]: the authority's key, which all replicas share.
+//! * [`Cleanup`]: what an uninstallation takes away.
+//! * [`Campaign`]: which replica does what only one may do.
+//! * [`RootPublisher`]: the root certificate, put where workloads find it.
 //!
 //! What the source decides is pure and tested without a server: [`wire`] takes bytes apart,
 //! [`course`] says what to ask next after each fault, [`cache`] turns events into changes. What
@@ -12,10 +15,14 @@
 
 mod backoff;
 mod cache;
+mod cleanup;
 mod connect;
 mod course;
 mod decode;
+mod elect;
 mod follow;
+mod lead;
+mod lock;
 mod print;
 mod probe;
 mod request;
@@ -29,8 +36,12 @@ mod token_review;
 mod tuning;
 mod wire;
 
+pub use cleanup::{Cleanup, CleanupError};
 pub use connect::{Access, ConnectError, connect};
+pub use elect::Candidate;
 pub use kube::Client;
+pub use lead::Campaign;
+pub use lock::Lock;
 pub use roots::RootPublisher;
 pub use source::{Options, Source, SourceError};
 pub use token::{BoundPod, TokenError, TokenUser};

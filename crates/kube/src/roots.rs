@@ -7,6 +7,7 @@
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::{Patch, PatchParams};
+use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
@@ -49,8 +50,8 @@ struct Seen {
 }
 
 impl Seen {
-    fn namespace(&mut self, event: Event<kube::core::PartialObjectMeta<Namespace>>) {
-        let alive = |o: &kube::core::PartialObjectMeta<Namespace>| {
+    fn namespace(&mut self, event: Event<PartialObjectMeta<Namespace>>) {
+        let alive = |o: &PartialObjectMeta<Namespace>| {
             let name = o.name_any();
             o.metadata.deletion_timestamp.is_none() && !LEFT_OUT.contains(&name.as_str())
         };
@@ -100,11 +101,11 @@ impl Seen {
 impl RootPublisher {
     /// Runs until the roots are withdrawn.
     pub async fn run(mut self) {
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(self.client.clone());
         let maps: Api<ConfigMap> = Api::all(self.client.clone());
         let named = watcher::Config::default().fields(&format!("metadata.name={NAME}"));
         let every = watcher::Config::default();
-        let namespaces = watcher::metadata_watcher(namespaces, every).default_backoff();
+        let namespaces = watcher::watcher(namespaces, every).default_backoff();
         let maps = watcher::watcher(maps, named).default_backoff();
         let (mut namespaces, mut maps) = (pin!(namespaces), pin!(maps));
         let mut seen = Seen::default();
@@ -173,7 +174,7 @@ mod tests {
     use kube::api::ObjectMeta;
     use kube::core::PartialObjectMetaExt;
 
-    fn namespace(name: &str) -> kube::core::PartialObjectMeta<Namespace> {
+    fn namespace(name: &str) -> PartialObjectMeta<Namespace> {
         let metadata = ObjectMeta {
             name: Some(name.to_owned()),
             ..ObjectMeta::default()

@@ -58,9 +58,9 @@ impl Target {
 
     /// What becomes of objects that are gone.
     pub(crate) fn on_gone(&self) -> OnGone {
-        match self.kind {
-            Kind::MeshConfig => OnGone::Keep,
-            _ => OnGone::Delete,
+        match self.kind == Kind::MeshConfig {
+            true => OnGone::Keep,
+            false => OnGone::Delete,
         }
     }
 

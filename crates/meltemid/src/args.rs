@@ -15,6 +15,7 @@ use std::time::Duration;
 /// ADS. With --config-dir it needs no cluster.
 #[derive(Debug, Parser)]
 #[command(name = "meltemid", version, max_term_width = 100)]
+#[command(after_help = "meltemid cleanup --help: what an uninstallation takes away.")]
 pub(crate) struct Args {
     /// A directory of YAML to read and watch, as [CLUSTER=]DIR; may be repeated.
     #[arg(long = "config-dir", alias = "configDir", value_name = "[CLUSTER=]DIR")]

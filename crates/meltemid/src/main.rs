@@ -3,6 +3,7 @@
 mod args;
 mod authority;
 mod callers;
+mod cleanup;
 mod clients;
 mod clock;
 mod families;
@@ -27,6 +28,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
+    // The one provider of cryptography of this process; nobody can have installed another.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == "cleanup") {
+        return cleanup::main(words);
+    }
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
@@ -37,8 +44,6 @@ fn main() -> ExitCode {
             };
         }
     };
-    // The one provider of cryptography of this process; nobody can have installed another.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match args.config() {
         Ok(config) => wire::run(config),
         Err(message) => {

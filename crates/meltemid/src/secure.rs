@@ -10,7 +10,10 @@ use crate::plane::Plane;
 use bytes::Bytes;
 use futures::stream::unfold;
 use meltemi_ca::{Connection, Limits, Tls, listen};
-use meltemi_kube::{Client, ConnectError, Patience, RootPublisher, TokenReviewer, connect};
+use meltemi_kube::{
+    Campaign, Candidate, Client, ConnectError, Lock, Patience, RootPublisher, TokenReviewer,
+    connect,
+};
 use meltemi_runtime::drain::Drain;
 use meltemi_runtime::ready::Readiness;
 use meltemi_runtime::tasks::Tasks;
@@ -32,7 +35,12 @@ pub(crate) struct Secure {
     keeper: Option<Keeper>,
     tls: watch::Receiver<Option<Arc<Tls>>>,
     roots: watch::Receiver<Arc<str>>,
+    /// For the lock of who publishes the roots.
+    campaign: (Campaign, watch::Receiver<bool>),
 }
+
+/// The lock of who publishes the roots; Istio's name, because Istio does the same.
+const ROOTS: &str = "istio-namespace-controller-election";
 
 impl Secure {
     /// The parts, when there is an API server; nothing is sent to it yet.
@@ -67,12 +75,15 @@ impl Secure {
             cluster: config.cluster.clone(),
             namespace: config.namespace.clone(),
         });
+        let lock = Lock::config_map(client.clone(), config.namespace.as_str(), ROOTS);
+        let (leading, leads) = watch::channel(false);
         Ok(Some(Self {
             client,
             callers,
             keeper,
             tls,
             roots,
+            campaign: (Campaign::new(lock, candidate(config), leading), leads),
         }))
     }
 
@@ -89,25 +100,33 @@ impl Secure {
             keeper,
             tls,
             roots,
+            campaign,
         } = self;
         let (Some(keeper), Some(socket)) = (keeper, socket) else {
             return;
         };
         tasks.critical("certificate", keeper.run(drain.clone()));
-        tasks.critical("roots", publish(client, roots, drain.clone()));
+        tasks.critical("roots", publish((client, roots), campaign, drain.clone()));
         let served = serve(socket, tls, (server, callers), drain.clone());
         tasks.critical("secure xds", served);
     }
 }
 
-/// Publishes the root until drained. Without leader election every replica leads: they write the
-/// same, and only where it differs.
+/// Who asks for locks: the pod, of its revision.
+fn candidate(config: &Config) -> Candidate {
+    let revision = Some(config.revision.as_str()).filter(|revision| !revision.is_empty());
+    Candidate {
+        name: config.pod_name.as_str().into(),
+        revision: revision.unwrap_or("default").into(),
+    }
+}
+
+/// Publishes the root until drained, while this replica leads; then gives the lock back.
 async fn publish(
-    client: Client,
-    mut roots: watch::Receiver<Arc<str>>,
+    (client, mut roots): (Client, watch::Receiver<Arc<str>>),
+    (mut campaign, leads): (Campaign, watch::Receiver<bool>),
     mut drain: Drain,
 ) -> Result<(), Infallible> {
-    let (_leading, leads) = watch::channel(true);
     let known = roots.wait_for(|roots| !roots.is_empty());
     tokio::select! {
         _known = known => {}
@@ -118,12 +137,13 @@ async fn publish(
         roots,
         leads,
     };
+    // The keeper withdraws the roots when it is drained, no earlier.
     tokio::select! {
-        () = publisher.run() => {}
+        () = publisher.run() => drain.started().await,
+        () = campaign.run() => {}
         () = drain.started() => {}
     }
-    // The keeper withdraws the roots when it is drained, no earlier.
-    drain.started().await;
+    campaign.give_back().await;
     Ok(())
 }
 

@@ -188,8 +188,8 @@ async fn live(config: Config, metrics: Metrics) -> Result<(), Failure> {
 }
 
 /// An error with everything behind it.
-fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (**cause).source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 

@@ -58,13 +58,13 @@ impl Discovery {
     /// Looks at a change of a namespace; true when another set of namespaces may take part.
     pub(crate) fn observe(&mut self, change: &Change) -> bool {
         let (key, labels) = match change {
-            Change::Upsert(Object::MeshConfig(_)) => return true,
-            Change::Upsert(Object::Namespace(object)) => {
-                (&object.meta.object, Some(object.meta.labels.clone()))
-            }
-            Change::Delete(key) if &*key.kind == "MeshConfig" => return true,
+            Change::Upsert(object) => match object {
+                Object::Namespace(object) => (&object.meta.object, Some(&object.meta.labels)),
+                other => return matches!(other, Object::MeshConfig(_)),
+            },
             Change::Delete(key) if &*key.kind == "Namespace" => (key, None),
-            _ => return false,
+            Change::Delete(key) => return &*key.kind == "MeshConfig",
+            Change::Broken(_) | Change::Findings { .. } | Change::Synced { .. } => return false,
         };
         let Ok(name) = key.name.as_str().parse() else {
             return false;
@@ -72,7 +72,7 @@ impl Discovery {
         let place = (key.cluster.clone(), name);
         let before = self.takes_part(&place);
         match labels {
-            Some(labels) => self.labels.insert(place.clone(), labels),
+            Some(labels) => self.labels.insert(place.clone(), labels.clone()),
             None => self.labels.remove(&place),
         };
         before != self.takes_part(&place)

@@ -14,6 +14,7 @@ pub mod cluster;
 pub mod compose;
 pub mod document;
 pub mod endpoint;
+mod format;
 mod forward;
 pub(crate) mod gateway;
 pub mod http;

@@ -12,7 +12,6 @@ mod cors;
 mod direct;
 mod domains;
 mod fault;
-pub(crate) mod format;
 mod gateway;
 mod hash;
 mod headers;

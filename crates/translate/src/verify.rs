@@ -22,7 +22,6 @@ mod header;
 mod http;
 mod jwt;
 mod listener;
-mod operator;
 mod rbac;
 mod regex;
 mod report;

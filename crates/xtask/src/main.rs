@@ -1,11 +1,14 @@
-//! The project's tasks: `cargo xtask demo`, `test`, `bless`, `ci`, `bench`, `fuzz`, `generate`.
+//! The project's tasks: `cargo xtask demo`, `test`, `bless`, `ci`, `bench`, `fuzz`, `generate`, `cluster`, `e2e`.
 //!
 //! stdout is the answer (the lines of the demo, the tables of the benchmarks), stderr is progress.
-//! Exit codes: 0 fine, 1 a negative answer, 64 wrong usage, 70 our own bug, 130 interrupted.
+//! Exit codes: 0 fine, 1 a negative answer, 64 wrong usage, 69 the machine cannot do it,
+//! 70 our own bug, 130 interrupted.
 
 mod bench;
 mod ci;
+mod cluster;
 mod demo;
+mod e2e;
 mod fetch;
 mod fuzz;
 mod generate;
@@ -14,12 +17,15 @@ mod signals;
 mod tests;
 
 use clap::{Parser, Subcommand};
+use meltemi_testkit::cluster::Unavailable;
 use std::process::ExitCode;
 
 /// A negative answer.
 const NEGATIVE: u8 = 1;
 /// Wrong usage.
 const USAGE: u8 = 64;
+/// The machine lacks what the task needs.
+const UNAVAILABLE: u8 = 69;
 
 /// The project's tasks.
 #[derive(Parser)]
@@ -50,16 +56,13 @@ enum Task {
     /// Any bytes into the readers, with libFuzzer.
     Fuzz(fuzz::Args),
     /// A real Kubernetes node for tests.
-    Cluster {
-        /// up, down or env.
-        action: String,
-    },
+    Cluster(cluster::Args),
     /// Tests on the Kubernetes node.
     E2e {
         /// Only tests whose name contains this.
         filter: Option<String>,
     },
-    /// Write generated files (docs/codes.md), or check that they are current.
+    /// Write generated files (docs/codes.md, crds/, manifests/cluster), or check that they are current.
     Generate {
         /// Change nothing; fail when a file is not current.
         #[arg(long)]
@@ -90,16 +93,11 @@ fn run(task: Task) -> anyhow::Result<u8> {
         Task::Ci(args) => ci::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Fuzz(args) => fuzz::fuzz(&args),
-        Task::Cluster { action } => Ok(later(&format!("cluster {action}"))),
-        Task::E2e { .. } => Ok(later("e2e")),
+        Task::Cluster(args) => cluster::run(&args),
+        Task::E2e { filter } => e2e::run(filter.as_deref()),
         Task::Generate { check: true } => generate::check(),
         Task::Generate { check: false } => generate::write(),
     }
-}
-
-fn later(task: &str) -> u8 {
-    eprintln!("`cargo xtask {task}` comes with the Kubernetes source; there is none yet");
-    USAGE
 }
 
 fn answer(result: anyhow::Result<u8>) -> ExitCode {
@@ -107,7 +105,8 @@ fn answer(result: anyhow::Result<u8>) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("xtask: {error:#}");
-            ExitCode::from(NEGATIVE)
+            let lacks = error.downcast_ref::<Unavailable>().is_some();
+            ExitCode::from(if lacks { UNAVAILABLE } else { NEGATIVE })
         }
     }
 }

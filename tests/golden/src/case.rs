@@ -146,6 +146,14 @@ impl Case {
     /// It is not well-formed.
     pub fn read(name: &str, dir: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(dir.join("input.yaml"))?;
+        Self::parse(name, dir, &text)
+    }
+
+    /// The case that `input.yaml` would be if it held this text.
+    ///
+    /// # Errors
+    /// It is not well-formed.
+    pub fn parse(name: &str, dir: &Path, text: &str) -> Result<Self> {
         let (head, body) = text
             .split_once("\n---\n")
             .context("input.yaml needs the case, a line `---`, and objects")?;

@@ -1,8 +1,7 @@
 //! A scenario's configuration in a real Envoy that is asked where each call goes.
 //!
 //! The resources are those of `meltemi translate --scenario`. Only what surrounds the decision is
-//! changed: every cluster has one endpoint that
-//! refuses connections (Envoy counts the try),
+//! changed: every cluster has one endpoint that hangs up (Envoy counts the connection),
 //! certificates are of this run, and one listener on loopback takes all connections. The PROXY
 //! protocol tells it where a connection was going, so Envoy's own listener choice is tested too.
 
@@ -11,6 +10,7 @@ pub mod certificates;
 pub mod http2;
 pub mod observe;
 pub mod strip;
+pub mod upstream;
 
 use anyhow::{Context, Result, ensure};
 use call::Caller;
@@ -22,6 +22,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+use upstream::Upstream;
 
 const START: Duration = Duration::from_secs(30);
 
@@ -76,6 +77,28 @@ pub fn simulated(file: &Path) -> Result<Vec<Value>> {
     Ok(lines.into_iter().filter(is_call).collect())
 }
 
+/// What is around the Envoys of one run.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// What both sides of TLS show.
+    pub certificates: Certificates,
+    /// What every cluster leads to.
+    pub upstream: Upstream,
+}
+
+impl Surroundings {
+    /// Makes them.
+    ///
+    /// # Errors
+    /// There is no `openssl`, or no port.
+    pub fn make() -> Result<Self> {
+        Ok(Self {
+            certificates: Certificates::make()?,
+            upstream: Upstream::start()?,
+        })
+    }
+}
+
 /// A real Envoy with the configuration of a scenario.
 pub struct Stage {
     envoy: Envoy,
@@ -89,14 +112,14 @@ impl Stage {
     ///
     /// # Errors
     /// Envoy refuses the configuration, or does not start.
-    pub fn start(file: &Path, certificates: &Certificates) -> Result<Self> {
+    pub fn start(file: &Path, around: &Surroundings) -> Result<Self> {
         let out = Command::new(paths::binary("meltemi")?)
             .args(["translate", "-o", "json", "--form", "static", "--scenario"])
             .arg(file)
             .output()?;
         let mut bootstrap: Value = serde_json::from_slice(&out.stdout)
             .with_context(|| String::from_utf8_lossy(&out.stderr).into_owned())?;
-        let names = strip::strip(&mut bootstrap, certificates)?;
+        let names = strip::strip(&mut bootstrap, around)?;
         let scratch = Scratch::new("scenario")?;
         let options = Options {
             name: "envoy".into(),
@@ -106,7 +129,7 @@ impl Stage {
         let envoy = Envoy::start(&envoy::find()?, &bootstrap, &options)?;
         envoy.admin().wait_live(START)?;
         let listeners = envoy.admin().json("/listeners?format=json")?;
-        let caller = Caller::new(&listeners, certificates)?;
+        let caller = Caller::new(&listeners, &around.certificates)?;
         Ok(Self {
             envoy,
             caller,
@@ -116,18 +139,16 @@ impl Stage {
     }
 
     /// Makes a call (as the scenario writes it) and says how Envoy differs from what the simulator
-    /// `got`; nothing when they agree, `None` when Envoy ended the call before it could tell.
+    /// `got`; nothing when they agree.
     ///
     /// # Errors
     /// The call cannot be made, or Envoy says nothing of it.
-    pub fn compare(&self, call: &Value, got: &Value) -> Result<Option<Vec<String>>> {
+    pub fn compare(&self, call: &Value, got: &Value) -> Result<Vec<String>> {
         let before = self.envoy.admin().stats()?;
         let connection = self.caller.call(call)?;
         let after = observe::end(self.envoy.admin(), &before)?;
         drop(connection);
         observe::quiet(self.envoy.admin())?;
-        let stats = (&before, &after);
-        let tells = observe::tells(&self.names, stats, got);
-        Ok(tells.then(|| observe::differences(&self.names, stats, got)))
+        Ok(observe::differences(&self.names, (&before, &after), got))
     }
 }

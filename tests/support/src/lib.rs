@@ -8,8 +8,10 @@
 #[cfg(feature = "ads")]
 pub mod ads_client;
 pub mod api_server;
+pub mod cluster;
 pub mod envoy;
 pub mod guard;
+pub mod helm;
 pub mod http;
 pub mod lease;
 pub mod mesh;

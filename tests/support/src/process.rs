@@ -14,6 +14,15 @@ use std::time::Duration;
 /// How long a process may take to exist.
 const START: Duration = Duration::from_secs(20);
 
+/// A program by its name: on `PATH`, else where only root looks.
+#[must_use]
+pub fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let more = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    let mut places = std::env::split_paths(&path).chain(more);
+    places.find_map(|dir| Some(dir.join(name)).filter(|file| file.is_file()))
+}
+
 /// What to start.
 #[derive(Clone, Debug)]
 pub struct Spec {

@@ -13,6 +13,18 @@ const PAUSE: Duration = Duration::from_millis(2);
 pub fn until<T>(
     what: &str,
     deadline: Duration,
+    probe: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    every(what, (deadline, PAUSE), probe)
+}
+
+/// The same with a pause of one's own between two looks, for one that costs something.
+///
+/// # Errors
+/// As for [`until`].
+pub fn every<T>(
+    what: &str,
+    (deadline, pause): (Duration, Duration),
     mut probe: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
     let started = Instant::now();
@@ -28,7 +40,7 @@ pub fn until<T>(
                 None => bail!(late(what, deadline)),
             }
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(pause);
     }
 }
 

@@ -25,7 +25,6 @@ use meltemi_proto::envoy::extensions::matching::common_inputs::transport_socket:
     PathSegment, path_segment::Segment,
 };
 use meltemi_proto::envoy::extensions::transport_sockets::tls::v3 as envoy;
-use meltemi_proto::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use meltemi_proto::google::protobuf::Struct;
 use meltemi_proto::xds::core::v3::TypedExtensionConfig;
 use meltemi_proto::xds::r#type::matcher::v3::Matcher;
@@ -50,8 +49,8 @@ const TCP: &str = "mtls-tcp";
 pub struct MeshTls {
     /// To whom.
     pub whom: Whom,
-    /// SPIFFE identities of which a server must prove one; empty leaves it at the mesh's
-    /// authorities.
+    /// SPIFFE identities, and other names that the service has, of which a server must prove one;
+    /// empty leaves it at the mesh's authorities.
     pub identities: Arc<[String]>,
 }
 
@@ -110,7 +109,7 @@ pub(crate) fn speaks_as_one(endpoints: &ServiceEndpoints) -> bool {
 }
 
 /// The identities of a service: the accounts of its endpoints and of its annotations, in the
-/// mesh's trust domain and each of its aliases.
+/// mesh's trust domain and each of its aliases, and the names that a ServiceEntry gives.
 fn identities(view: &View<'_>, spot: &Spot<'_>) -> BTreeSet<String> {
     let service = spot.service;
     let mesh = view.mesh();
@@ -125,6 +124,12 @@ fn identities(view: &View<'_>, spot: &Spot<'_>) -> BTreeSet<String> {
         .flat_map(|(namespace, account)| {
             domains().map(move |domain| name::identity(domain, namespace, account))
         })
+        .chain(
+            service
+                .subject_alt_names
+                .iter()
+                .map(|name| name.to_string()),
+        )
         .collect()
 }
 
@@ -185,9 +190,10 @@ fn context(
 ) -> envoy::UpstreamTlsContext {
     let written = settings.map(|s| s.subject_alt_names.as_slice());
     let names = match written.unwrap_or_default() {
-        [] => mesh.identities.iter().cloned().map(exact).collect(),
-        written => written.iter().map(|name| secret::san(name)).collect(),
+        [] => mesh.identities.iter(),
+        written => written.iter(),
     };
+    let names = names.map(|name| secret::san(name)).collect();
     let certificates = input.client.certificates;
     let subset = role.subset_rule().map_or("", |rule| &rule.subset.name);
     let sni = settings.and_then(|s| s.sni.clone());
@@ -203,10 +209,6 @@ fn context(
         }),
         ..envoy::UpstreamTlsContext::default()
     }
-}
-
-fn exact(identity: String) -> envoy::SubjectAltNameMatcher {
-    secret::uri(MatchPattern::Exact(identity))
 }
 
 /// A socket that the matcher may choose; by itself it matches nothing.
@@ -278,6 +280,7 @@ mod tests {
     use meltemi_proto::any::unpack;
     use meltemi_proto::envoy::config::cluster::v3::Cluster;
     use meltemi_proto::envoy::config::endpoint::v3::LbEndpoint;
+    use meltemi_proto::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
     use meltemi_types::{Protocol, Selector};
 
     fn account(name: &str) -> Endpoint {

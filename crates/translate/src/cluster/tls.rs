@@ -12,7 +12,7 @@ use crate::{name, secret};
 use meltemi_api::networking::destination_rule::{
     ClientTlsSettings, ProxyProtocol, ProxyProtocolVersion, TlsMode,
 };
-use meltemi_model::Certificates;
+use meltemi_model::{Certificates, Service};
 use meltemi_proto::envoy::config::cluster::v3::Cluster;
 use meltemi_proto::envoy::config::cluster::v3::cluster::TransportSocketMatch;
 use meltemi_proto::envoy::config::core::v3 as core;
@@ -187,9 +187,10 @@ pub(super) fn transport(
             None => made.problem = Some(without_certificate()),
         },
         Wanted::Own(own) => {
-            made.sockets.socket = Some(tls_socket(&own, version, input));
+            let names = names(own.settings, &role.service);
+            made.sockets.socket = Some(tls_socket(&own, version, input, &names));
             made.own = true;
-            made.auto_sni = auto_sni(own.settings);
+            made.auto_sni = auto_sni(own.settings, &names);
         }
     }
     if let Some(ProxyProtocol { version }) = policy.proxy_protocol {
@@ -210,17 +211,34 @@ fn without_certificate() -> Problem {
     }
 }
 
+/// The names of which the server must prove one: of the rule, else of the ServiceEntry.
+fn names<'a>(settings: &'a ClientTlsSettings, service: &'a Service) -> Vec<&'a str> {
+    match settings.subject_alt_names.as_slice() {
+        [] => service
+            .subject_alt_names
+            .iter()
+            .map(|name| &**name)
+            .collect(),
+        written => written.iter().map(String::as_str).collect(),
+    }
+}
+
 /// Without a server name of its own, TLS names the host of each request.
-fn auto_sni(settings: &ClientTlsSettings) -> AutoSni {
+fn auto_sni(settings: &ClientTlsSettings, names: &[&str]) -> AutoSni {
     let unchecked = settings.insecure_skip_verify == Some(true);
     match text(settings.sni.as_ref()) {
         Some(_) => AutoSni::Off,
-        None if unchecked || !settings.subject_alt_names.is_empty() => AutoSni::On,
+        None if unchecked || !names.is_empty() => AutoSni::On,
         None => AutoSni::Verified,
     }
 }
 
-fn tls_socket(own: &Own<'_>, version: HttpVersion, input: &ClusterInput) -> core::TransportSocket {
+fn tls_socket(
+    own: &Own<'_>,
+    version: HttpVersion,
+    input: &ClusterInput,
+    names: &[&str],
+) -> core::TransportSocket {
     let alpn = match version {
         HttpVersion::Http2 => vec!["h2".to_owned()],
         HttpVersion::Http1 | HttpVersion::Downstream => Vec::new(),
@@ -228,7 +246,7 @@ fn tls_socket(own: &Own<'_>, version: HttpVersion, input: &ClusterInput) -> core
     let mut common = tls::CommonTlsContext {
         tls_params: Some(secret::versions(input.mesh.config.tls_defaults.as_ref())),
         alpn_protocols: alpn,
-        validation_context_type: validation(own.settings, input.client.certificates),
+        validation_context_type: validation(own.settings, input.client.certificates, names),
         ..tls::CommonTlsContext::default()
     };
     // An agent reads files anew when they change, and may stand in another file system.
@@ -263,6 +281,7 @@ fn tls_socket(own: &Own<'_>, version: HttpVersion, input: &ClusterInput) -> core
 fn validation(
     settings: &ClientTlsSettings,
     certificates: Certificates,
+    names: &[&str],
 ) -> Option<ValidationContextType> {
     let ClientTlsSettings {
         mode: _,               // `wanted`
@@ -270,15 +289,15 @@ fn validation(
         private_key: _,
         ca_certificates,
         credential_name,
-        subject_alt_names,
-        sni: _, // `tls_socket`
+        subject_alt_names: _, // `names`
+        sni: _,               // `tls_socket`
         insecure_skip_verify,
         ca_crl,
     } = settings;
     if *insecure_skip_verify == Some(true) {
         return None;
     }
-    let names = subject_alt_names.iter().map(|s| secret::san(s)).collect();
+    let names = names.iter().map(|name| secret::san(name)).collect();
     let revoked = text(ca_crl.as_ref());
     let authorities = text(ca_certificates.as_ref()).unwrap_or(SYSTEM);
     if let Some(name) = text(credential_name.as_ref()) {

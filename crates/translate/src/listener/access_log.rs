@@ -3,7 +3,7 @@
 //! Follows <https://istio.io/latest/docs/tasks/observability/logs/access-log/>. The surprise: the
 //! listener's own log is for connections that no filter chain took (`NR`) only.
 
-use crate::route::format::literal;
+use crate::format::literal;
 use meltemi_api::mesh_config::{AccessLogEncoding, MeshConfig};
 use meltemi_proto::any::pack;
 use meltemi_proto::envoy::config::accesslog::v3 as envoy;

@@ -1,14 +1,14 @@
 //! The listeners before the workload itself: one that captured connections arrive at, with chains
 //! for each port that is served, or the ports that a Sidecar declares.
 //!
-//! Where mTLS is demanded (STRICT) of a proxy without a certificate, and where a policy is not
-//! understood, everything is refused: failing open would be worse.
+//! Where mTLS is demanded (STRICT) of a proxy without a certificate, where a Sidecar's TLS cannot
+//! end, and where a policy is not understood, everything is refused: failing open would be worse.
 
 use super::bind::{Bind, Capture};
 use super::chain::{Chain, Handler, Match};
 use super::inbound_match::{PortKind, Reading, Row, Tls, ends_tls, rows};
 use super::ingress;
-use super::server_tls::{ServerFiles, ServerTls};
+use super::server_tls::{OwnTls, ServerTls};
 use super::tcp_proxy::TcpSpec;
 use super::{ListenerInput, Role, Source, Traits, destination};
 use crate::class::InboundKey;
@@ -40,7 +40,7 @@ pub(super) struct Served {
     /// What the operation in traces starts with.
     pub(super) host: Arc<str>,
     /// TLS for clients outside of the mesh, in force where the mTLS mode is DISABLE.
-    pub(super) files: Option<ServerFiles>,
+    pub(super) own_tls: OwnTls,
     /// Where it was declared.
     pub(super) origin: Option<Origin>,
 }
@@ -93,7 +93,7 @@ fn targets(key: &InboundKey) -> Vec<Served> {
             cluster: name::inbound_cluster(port),
             service_port: target.port.number.number(),
             host: target.service.key.host.as_str().into(),
-            files: None,
+            own_tls: OwnTls::Passes,
             origin: Some(target.service.origin.clone()),
         });
     }
@@ -146,7 +146,7 @@ fn undeclared(key: &InboundKey, served: &[Served]) -> Vec<Served> {
         cluster: name::INBOUND_PASSTHROUGH.into(),
         service_port: port.map_or(0, Port::number),
         host: name::INBOUND_PASSTHROUGH.into(),
-        files: None,
+        own_tls: OwnTls::Passes,
         origin: None,
     };
     [None].into_iter().chain(ports).map(one).collect()
@@ -161,7 +161,8 @@ pub(super) fn mode(key: &InboundKey, served: &Served) -> MtlsMode {
 }
 
 fn access(key: &InboundKey, served: &Served) -> Access {
-    match is_closed(key, served) || !key.security.guards.is_empty() {
+    let guarded = !key.security.guards.is_empty();
+    match guarded || is_closed(key, served) || is_broken(key, served) {
         true => Access::Denied,
         false => Access::Open,
     }
@@ -186,7 +187,10 @@ pub(super) fn chains(key: &InboundKey, traits: &Traits, served: &Served) -> Vec<
             let tls = match row.tls {
                 Tls::Elsewhere => None,
                 Tls::Here => Some(ServerTls::Mesh),
-                Tls::Own => served.files.clone().map(ServerTls::Files),
+                Tls::Own => match &served.own_tls {
+                    OwnTls::Ends(files) => Some(ServerTls::Files(files.clone())),
+                    OwnTls::Passes | OwnTls::Broken => None,
+                },
             };
             Chain::new(matching, handler).named(name).ending(tls)
         })
@@ -195,15 +199,20 @@ pub(super) fn chains(key: &InboundKey, traits: &Traits, served: &Served) -> Vec<
 
 fn table(key: &InboundKey, served: &Served) -> Vec<Row> {
     let (kind, mode) = (PortKind::of(served.protocol), mode(key, served));
-    match served.files.is_some() && mode == MtlsMode::Disable {
-        true => vec![ends_tls(served.protocol)],
-        false => rows(kind, mode, key.certificates),
+    match (&served.own_tls, mode) {
+        (OwnTls::Ends(_), MtlsMode::Disable) => vec![ends_tls(served.protocol)],
+        (_, _) => rows(kind, mode, key.certificates),
     }
 }
 
 /// True when a port demands mTLS of clients, and the proxy has no certificate to do it with.
 fn is_closed(key: &InboundKey, served: &Served) -> bool {
     mode(key, served) == MtlsMode::Strict && !key.certificates.exist()
+}
+
+/// True when TLS of the user is to end at a port and cannot: what it carries must not come in clear.
+fn is_broken(key: &InboundKey, served: &Served) -> bool {
+    served.own_tls == OwnTls::Broken && mode(key, served) == MtlsMode::Disable
 }
 
 fn http_name(served: &Served) -> Arc<str> {

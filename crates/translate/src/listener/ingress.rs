@@ -7,7 +7,7 @@
 use super::bind::{Address, Bind, Capture};
 use super::egress;
 use super::inbound::{Served, is_reserved, mode};
-use super::server_tls::ServerFiles;
+use super::server_tls::OwnTls;
 use crate::class::InboundKey;
 use crate::name;
 use meltemi_api::networking::server_tls::ServerTlsSettings;
@@ -96,7 +96,7 @@ fn one(
         cluster: name::inbound_cluster(port),
         service_port: port.number(),
         host: host.unwrap_or_else(fallback).into(),
-        files: tls.as_ref().and_then(ServerFiles::of),
+        own_tls: OwnTls::of(tls.as_ref()),
         origin: Some(origin.clone()),
     };
     if let Some(tls) = tls {
@@ -133,12 +133,12 @@ fn without_effect(
             "set mode DISABLE for the port in portLevelMtls of a PeerAuthentication",
         ));
     }
-    served.files.is_none().then(|| {
+    (served.own_tls == OwnTls::Broken).then(|| {
         Diagnostic::error(
             Code::Required,
             at(),
             format!(
-                "TLS in mode {:?} cannot end here with what is given",
+                "TLS in mode {:?} cannot end here with what is given, so the port refuses everybody",
                 tls.mode.unwrap_or_default()
             ),
             "use mode SIMPLE, MUTUAL or OPTIONAL_MUTUAL with serverCertificate and privateKey, and \

@@ -11,7 +11,6 @@ use meltemi_api::networking::server_tls::{ServerTlsMode, ServerTlsSettings, TlsP
 use meltemi_model::Certificates;
 use meltemi_proto::envoy::config::core::v3 as core;
 use meltemi_proto::envoy::extensions::transport_sockets::tls::v3 as tls;
-use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
 use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::tls_parameters::TlsProtocol as Envoys;
 use meltemi_proto::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use std::sync::Arc;
@@ -51,10 +50,32 @@ pub(crate) struct ServerFiles {
 enum Clients {
     /// Nothing.
     Anybody,
-    /// A certificate that these authorities signed, if they show one.
-    Optional(Arc<str>),
-    /// A certificate that these authorities signed.
-    Proven(Arc<str>),
+    /// A certificate that the authorities of the settings signed, if they show one.
+    Optional,
+    /// A certificate that the authorities of the settings signed.
+    Proven,
+}
+
+/// What an inbound port does with TLS of the user's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum OwnTls {
+    /// Nobody spoke of it, or it passes to the workload.
+    Passes,
+    /// It ends here.
+    Ends(ServerFiles),
+    /// It is to end here and cannot.
+    Broken,
+}
+
+impl OwnTls {
+    /// What a Sidecar's ingress listener asks for.
+    pub(super) fn of(settings: Option<&ServerTlsSettings>) -> Self {
+        match settings {
+            None => Self::Passes,
+            Some(tls) if tls.mode == Some(ServerTlsMode::Passthrough) => Self::Passes,
+            Some(tls) => ServerFiles::of(tls).map_or(Self::Broken, Self::Ends),
+        }
+    }
 }
 
 impl ServerFiles {
@@ -67,8 +88,14 @@ impl ServerFiles {
         };
         let clients = match settings.mode.unwrap_or_default() {
             ServerTlsMode::Simple => Clients::Anybody,
-            ServerTlsMode::Mutual => Clients::Proven(path(&settings.ca_certificates)?),
-            ServerTlsMode::OptionalMutual => Clients::Optional(path(&settings.ca_certificates)?),
+            ServerTlsMode::Mutual => {
+                path(&settings.ca_certificates)?;
+                Clients::Proven
+            }
+            ServerTlsMode::OptionalMutual => {
+                path(&settings.ca_certificates)?;
+                Clients::Optional
+            }
             ServerTlsMode::Passthrough
             | ServerTlsMode::AutoPassthrough
             | ServerTlsMode::IstioMutual => return None,
@@ -156,30 +183,15 @@ fn of_files(files: &ServerFiles, traits: &Traits) -> tls::DownstreamTlsContext {
     }
     let required = match clients {
         Clients::Anybody => false,
-        Clients::Optional(authorities) | Clients::Proven(authorities) => {
-            common.validation_context_type = Some(validation(authorities, traits));
-            matches!(clients, Clients::Proven(_))
+        Clients::Optional | Clients::Proven => {
+            common.validation_context_type = Some(gateway::tls::clients(settings, traits));
+            *clients == Clients::Proven
         }
     };
     tls::DownstreamTlsContext {
         require_client_certificate: Some(crate::wire::bool(required)),
         common_tls_context: Some(common),
         ..tls::DownstreamTlsContext::default()
-    }
-}
-
-fn validation(authorities: &str, traits: &Traits) -> ValidationContextType {
-    match traits.certificates {
-        Certificates::Sds => {
-            let secret = secret::of_agent(name::file_authorities(authorities));
-            secret::combined(secret, Vec::new())
-        }
-        Certificates::None | Certificates::Bootstrap => {
-            ValidationContextType::ValidationContext(tls::CertificateValidationContext {
-                trusted_ca: Some(secret::file(authorities)),
-                ..tls::CertificateValidationContext::default()
-            })
-        }
     }
 }
 

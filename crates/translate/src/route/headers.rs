@@ -4,7 +4,7 @@
 //! Setting `host` is a rewrite of the host; Envoy refuses to change other pseudo headers, to remove
 //! `host`, and values that are no format strings.
 
-use super::format;
+use crate::format;
 use meltemi_api::networking::virtual_service::{HeaderOperations, Headers};
 use meltemi_proto::envoy::config::core::v3::{
     HeaderValue, HeaderValueOption, header_value_option::HeaderAppendAction,

@@ -1,8 +1,8 @@
 //! Changes of headers. Envoy refuses to change `host` and pseudo headers this way, and reads every
 //! value as a format.
 
-use super::format::{self, Operators};
 use super::report::Report;
+use crate::format::{self, Operators};
 use meltemi_proto::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
 
 /// A header that is set, appended or overwritten.

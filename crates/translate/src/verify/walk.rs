@@ -3,6 +3,7 @@
 
 use super::report::Report;
 use super::{address, format, header, http, jwt, rbac, regex, route, template, tls};
+use crate::format::{Operators, problem};
 use meltemi_proto::{pool, rules, urls};
 use prost::{Message, Name};
 use prost_reflect::{DynamicMessage, FieldDescriptor, MapKey, ReflectMessage, Value};
@@ -16,7 +17,7 @@ pub(super) fn resource<M: Name>(body: &[u8], report: &mut Report) {
             }
             let mut walk = Walk {
                 report,
-                operators: format::Operators::BuiltIn,
+                operators: Operators::BuiltIn,
                 depth: 0,
             };
             walk.message(&message);
@@ -27,7 +28,7 @@ pub(super) fn resource<M: Name>(body: &[u8], report: &mut Report) {
 
 struct Walk<'r> {
     report: &'r mut Report,
-    operators: format::Operators,
+    operators: Operators,
     depth: usize,
 }
 
@@ -45,7 +46,7 @@ impl Walk<'_> {
         } else if !name.starts_with("google.protobuf.") {
             let outer = self.operators;
             if has_formatters(message) {
-                self.operators = format::Operators::Extended;
+                self.operators = Operators::Extended;
             }
             self.traps(name, message);
             for (field, value) in message.fields() {
@@ -211,12 +212,7 @@ const FORMATS: [(&str, &[&str]); 5] = [
     ("envoy.type.tracing.v3.CustomTag", &["value"]),
 ];
 
-fn formats(
-    name: &str,
-    message: &DynamicMessage,
-    operators: format::Operators,
-    report: &mut Report,
-) {
+fn formats(name: &str, message: &DynamicMessage, operators: Operators, report: &mut Report) {
     let Some((_, fields)) = FORMATS.iter().find(|(of, _)| *of == name) else {
         return;
     };
@@ -225,7 +221,7 @@ fn formats(
             && let Some(text) = value.as_str()
         {
             report.at(field, |report| {
-                report.add_some(format::problem(text, operators));
+                report.add_some(problem(text, operators));
             });
         }
     }

@@ -18,6 +18,8 @@ pub struct Names {
     pub chains: Vec<Chain>,
     /// Routes to one cluster.
     pub routes: Vec<Route>,
+    /// What is left of a virtual host when no route of it matches.
+    pub rests: Vec<Rest>,
     /// Clusters by name.
     pub clusters: BTreeMap<String, String>,
 }
@@ -31,6 +33,16 @@ pub struct Route {
     pub name: String,
     /// Its cluster.
     pub cluster: String,
+    /// Under which name Envoy counts it.
+    pub stat: String,
+}
+
+/// A route behind all routes of a virtual host, which the configuration does not have: it tells
+/// a virtual host without route from no virtual host, which Envoy counts alike.
+#[derive(Debug)]
+pub struct Rest {
+    /// The virtual host.
+    pub host: String,
     /// Under which name Envoy counts it.
     pub stat: String,
 }
@@ -86,22 +98,6 @@ pub fn quiet(admin: &Admin) -> Result<()> {
     })
 }
 
-/// False for a handshake that should fail in front of a TCP proxy, which connects to its cluster
-/// meanwhile: that the cluster refuses may end the connection first.
-#[must_use]
-pub fn tells(names: &Names, stats: (&Stats, &Stats), got: &Value) -> bool {
-    let error = got.get("error").and_then(Value::as_str).unwrap_or_default();
-    if !matches!(error, "tls_error" | "mtls_error") {
-        return true;
-    }
-    let failed = |listener: &String| {
-        let count = |name: &str| grown(stats, &format!("listener.{listener}.ssl.{name}"));
-        count("connection_error") + count("fail_verify_no_cert") + count("handshake") > 0
-    };
-    let tcp = |chain: &Chain| grown(stats, &format!("tcp.{}.downstream_cx_total", chain.stat)) > 0;
-    names.listeners.values().any(failed) || !names.chains.iter().any(tcp)
-}
-
 /// How Envoy differs from what the simulator got.
 #[must_use]
 pub fn differences(names: &Names, stats: (&Stats, &Stats), got: &Value) -> Vec<String> {
@@ -147,7 +143,15 @@ pub fn differences(names: &Names, stats: (&Stats, &Stats), got: &Value) -> Vec<S
                 at_listener("no_filter_chain_match") == 1,
             );
         }
-        "no_virtual_host" | "no_route" | "tls_redirect" | "protocol_error" => {
+        "no_route" => {
+            let rests = rests(names, stats);
+            let host = text("virtualHost");
+            want(
+                format!("no route of {host}; hosts without route {rests:?}; {seen}"),
+                is_served && rests == [host],
+            );
+        }
+        "no_virtual_host" | "tls_redirect" | "protocol_error" => {
             let suffix = match text("error") {
                 "tls_redirect" => "downstream_rq_3xx",
                 "protocol_error" => "downstream_cx_protocol_error",
@@ -161,7 +165,7 @@ pub fn differences(names: &Names, stats: (&Stats, &Stats), got: &Value) -> Vec<S
                 .sum();
             want(
                 format!("{} in {listener}; {seen}", text("error")),
-                count == 1,
+                count == 1 && clusters.is_empty(),
             );
         }
         // A TCP proxy connects to its cluster while the handshake still goes on, so that the cluster
@@ -210,6 +214,15 @@ fn clusters<'a>(names: &'a Names, stats: (&Stats, &Stats)) -> Vec<&'a str> {
     direct
         .chain(routed.map(|route| route.cluster.as_str()))
         .collect()
+}
+
+/// The virtual hosts of which no route matched.
+fn rests<'a>(names: &'a Names, stats: (&Stats, &Stats)) -> Vec<&'a str> {
+    let taken = names
+        .rests
+        .iter()
+        .filter(|rest| is_asked(stats, &rest.stat));
+    taken.map(|rest| rest.host.as_str()).collect()
 }
 
 fn routes<'a>(names: &'a Names, stats: (&Stats, &Stats)) -> Vec<(&'a str, &'a str)> {

@@ -1,10 +1,12 @@
 //! A bootstrap as it is tested: everything that decides stays, everything behind it goes.
 
+use super::Surroundings;
 use super::certificates::Certificates;
-use super::observe::{Chain, Names, Route};
+use super::observe::{Chain, Names, Rest, Route};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 /// Listeners that connections arrive at.
 const ENTRIES: [&str; 2] = ["virtualOutbound", "virtualInbound"];
@@ -15,7 +17,7 @@ pub const ENTRY: &str = "entry";
 ///
 /// # Errors
 /// It has no listeners.
-pub fn strip(bootstrap: &mut Value, certificates: &Certificates) -> Result<Names> {
+pub fn strip(bootstrap: &mut Value, around: &Surroundings) -> Result<Names> {
     let mut names = Names::default();
     let resources = bootstrap
         .get_mut("static_resources")
@@ -26,7 +28,7 @@ pub fn strip(bootstrap: &mut Value, certificates: &Certificates) -> Result<Names
     let mut clusters = BTreeSet::new();
     for (index, listener) in listeners.iter_mut().enumerate() {
         collect(listener, &mut clusters);
-        self::listener(listener, (index, certificates), &mut names);
+        self::listener(listener, (index, &around.certificates), &mut names);
     }
     let outbound = |l: &Value| l.get("name").is_some_and(|name| name == "virtualOutbound");
     let mut listeners = std::mem::take(listeners);
@@ -38,15 +40,13 @@ pub fn strip(bootstrap: &mut Value, certificates: &Certificates) -> Result<Names
     for (index, name) in clusters.into_iter().enumerate() {
         names.clusters.insert(name, format!("k{index}k"));
     }
-    let named = names
-        .clusters
-        .iter()
-        .map(|(name, stat)| cluster(name, stat));
-    let of_routes = names
-        .routes
-        .iter()
-        .map(|route| cluster(&route.stat, &route.stat));
-    let clusters: Vec<Value> = named.chain(of_routes).collect();
+    let routed = names.routes.iter().map(|route| &route.stat);
+    let rests = names.rests.iter().map(|rest| &rest.stat);
+    let own = routed.chain(rests).map(|stat| (stat, stat));
+    let clusters = names.clusters.iter().chain(own);
+    let clusters: Vec<Value> = clusters
+        .map(|(name, stat)| cluster(name, stat, around.upstream.address))
+        .collect();
     *resources = json!({"listeners": listeners, "clusters": clusters});
     // What a control plane would add has no place in a configuration that stands still.
     if let Some(fields) = bootstrap.as_object_mut() {
@@ -105,9 +105,10 @@ fn loopback() -> Value {
     json!({"socket_address": {"address": "127.0.0.1", "port_value": 0}})
 }
 
-/// A cluster at whose only endpoint every connection is refused.
-fn cluster(name: &str, stat: &str) -> Value {
-    let address = json!({"socket_address": {"address": "127.0.0.1", "port_value": 1}});
+/// A cluster with one endpoint.
+fn cluster(name: &str, stat: &str, endpoint: SocketAddr) -> Value {
+    let (ip, port) = (endpoint.ip().to_string(), endpoint.port());
+    let address = json!({"socket_address": {"address": ip, "port_value": port}});
     let endpoints = json!([{"lb_endpoints": [{"endpoint": {"address": address}}]}]);
     json!({
         "name": name, "type": "STATIC", "connect_timeout": "1s", "alt_stat_name": stat,
@@ -282,6 +283,13 @@ fn routes(config: &mut Value, names: &mut Names) {
                 }
             }
         }
+        let stat = format!("x{}x", names.rests.len());
+        let rest = json!({"match": {"prefix": "/"}, "route": {"cluster": stat}});
+        let written = host.get_mut("routes").and_then(Value::as_array_mut);
+        let routes = written.map(std::mem::take).unwrap_or_default();
+        let routes: Vec<Value> = routes.into_iter().chain([rest]).collect();
+        set(host, "routes", routes.into());
+        names.rests.push(Rest { host: name, stat });
         unset(host, &["typed_per_filter_config", "retry_policy"]);
     }
     unset(

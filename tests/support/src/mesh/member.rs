@@ -33,6 +33,8 @@ pub struct Workload {
     pub app_port: u16,
     /// True when its Envoy has the certificate of the account that its label `app` names.
     pub certified: bool,
+    /// What its Envoy is: `sidecar` or `router`.
+    pub kind: &'static str,
 }
 
 impl Workload {
@@ -50,6 +52,16 @@ impl Workload {
             address: at.0,
             app_port: at.1,
             certified: false,
+            kind: "sidecar",
+        }
+    }
+
+    /// The same, whose Envoy is a gateway.
+    #[must_use]
+    pub fn router(self) -> Self {
+        Self {
+            kind: "router",
+            ..self
         }
     }
 
@@ -77,10 +89,11 @@ impl Workload {
             namespace,
             labels,
             certified,
+            kind,
             ..
         } = self;
         let app = labels.get("app").unwrap_or(name);
-        let id = format!("sidecar~{address}~{name}.{namespace}~{namespace}.svc.cluster.local");
+        let id = format!("{kind}~{address}~{name}.{namespace}~{namespace}.svc.cluster.local");
         let mut node = NodeFacts::new(id, format!("{app}.{namespace}"));
         node.metadata = Map::from_iter([
             ("CLUSTER_ID".to_owned(), json!("Kubernetes")),

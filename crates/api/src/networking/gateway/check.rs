@@ -101,6 +101,12 @@ fn check_port(server: &ServerPort, bind: &str, at: &FieldPath, out: &mut Finding
     }
     if *number > 0 || !bind.starts_with(UNIX) {
         port(&at.field("number"), i64::from(*number), out);
+    } else {
+        out.ignored(
+            &at.field("number"),
+            "a server on a Unix socket without a port number is not served",
+            "give it a number that no other server has; only the socket is bound",
+        );
     }
     if target_port.is_some_and(|port| port != 0) {
         out.invalid(
@@ -202,8 +208,9 @@ mod tests {
             ),
             (
                 "port: {protocol: HTTP, name: http}, hosts: ['*'], bind: 'unix:///a'".into(),
-                "",
+                "ignoredfield spec.servers[0].port.number",
             ),
+            (format!("{port}, hosts: ['*'], bind: 'unix:///a'"), ""),
             (
                 "port: {number: 80, protocol: FOO}, hosts: ['*']".into(),
                 "InvalidValue spec.servers[0].port.protocol|Required spec.servers[0].port.name",

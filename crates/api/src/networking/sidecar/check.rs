@@ -230,6 +230,13 @@ fn check_tls(
             );
         }
     }
+    if set(&tls.ca_cert_credential_name) {
+        out.ignored(
+            &at.field("caCertCredentialName"),
+            "caCertCredentialName has no effect on a sidecar",
+            "name the authorities in caCertificates",
+        );
+    }
     let protocol = port
         .and_then(|port| port.protocol.as_deref())
         .unwrap_or_default();

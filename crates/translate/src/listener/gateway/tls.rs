@@ -118,7 +118,7 @@ fn credential(name: &str) -> tls::SdsSecretConfig {
 }
 
 /// How a client's certificate is judged.
-fn clients(settings: &ServerTlsSettings, traits: &Traits) -> ValidationContextType {
+pub(crate) fn clients(settings: &ServerTlsSettings, traits: &Traits) -> ValidationContextType {
     let mut checks = tls::CertificateValidationContext {
         match_typed_subject_alt_names: settings
             .subject_alt_names

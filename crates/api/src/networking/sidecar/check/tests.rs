@@ -59,6 +59,10 @@ fn ingress_tls() {
             "",
         ),
         (
+            "{port: {number: 1, protocol: HTTPS}, tls: {mode: MUTUAL, caCertCredentialName: a}}",
+            "ignoredfield spec.tls.caCertCredentialName",
+        ),
+        (
             "{port: {number: 1, protocol: HTTP}, tls: {mode: ISTIO_MUTUAL, credentialName: a}}",
             "InvalidValue spec.tls.mode|InvalidValue spec.tls.credentialName|\
              InvalidValue spec.tls",

@@ -1,0 +1,125 @@
+//! The images of ours that go into a cluster: which there are, and what is in each.
+
+use crate::fetch;
+use crate::shell::{self, cargo, say};
+use anyhow::{Context, Result};
+use meltemi_testkit::cluster::image::{Image, Tree};
+use meltemi_testkit::cluster::places::sources;
+use meltemi_testkit::{paths, process};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// All of them.
+const IMAGES: [&str; 4] = ["meltemid", "envoy", "echo", "tools"];
+
+/// Their names, for the command line.
+pub(super) fn names() -> clap::builder::PossibleValuesParser {
+    IMAGES.into()
+}
+
+/// Builds images (all when none is named) and returns their archives, in `target/images`.
+pub(crate) fn archives(wanted: &[String]) -> Result<Vec<PathBuf>> {
+    let all = IMAGES.map(str::to_owned);
+    let wanted = if wanted.is_empty() { &all } else { wanted };
+    let target = paths::target()?.join("images");
+    let mut archives = Vec::new();
+    for name in wanted {
+        let archive = target.join(format!("{name}.tar"));
+        let main = main_program(name)?;
+        if !is_current(&archive, &[&main, &recipe(name)]) {
+            say(&format!("making the image {name}"));
+            let work = target.join(format!("work-{name}-{}", std::process::id()));
+            let mut image = Image::new(name, &work)?;
+            fill(name, &main, image.tree())?;
+            image.write(&archive)?;
+            std::fs::remove_dir_all(&work)?;
+        }
+        archives.push(archive);
+    }
+    Ok(archives)
+}
+
+/// Writes the tree of an image for another builder.
+pub(super) fn tree(name: &str, dir: &Path) -> Result<()> {
+    let main = main_program(name)?;
+    let mut tree = Tree::new(&dir.join("rootfs"))?;
+    fill(name, &main, &mut tree)?;
+    say(&format!(
+        "build it: buildah build --isolation chroot -t docker.io/meltemi/{name}:dev -f {} {}",
+        recipe(name).display(),
+        dir.display()
+    ));
+    Ok(())
+}
+
+/// The program that the image is for, built or fetched.
+fn main_program(name: &str) -> Result<PathBuf> {
+    match name {
+        "meltemid" => ours("meltemid"),
+        "echo" => ours("meltemi-echo"),
+        "envoy" => fetch::envoy(),
+        _ => process::find("busybox").context(
+            "busybox is missing: apt-get install -y --no-install-recommends busybox-static",
+        ),
+    }
+}
+
+fn ours(package: &str) -> Result<PathBuf> {
+    // Whoever names the directory of the binaries has built them.
+    if std::env::var_os("MELTEMI_BIN_DIR").is_none() {
+        shell::run(
+            &format!("building {package}"),
+            &mut cargo(&["build", "--package", package]),
+        )?;
+    }
+    paths::binary(package)
+}
+
+fn fill(name: &str, main: &Path, tree: &mut Tree) -> Result<()> {
+    match name {
+        "meltemid" => tree.program(main, "/usr/local/bin/meltemid"),
+        "echo" => tree.program(main, "/usr/local/bin/meltemi-echo"),
+        "envoy" => tree.program(main, "/usr/local/bin/envoy"),
+        _ => tools(tree),
+    }
+}
+
+/// busybox, and iptables with its extensions, which it loads by name.
+fn tools(tree: &mut Tree) -> Result<()> {
+    tree.busybox()?;
+    for name in [
+        "iptables",
+        "iptables-save",
+        "iptables-restore",
+        "iptables-legacy",
+    ] {
+        tree.installed(name)?;
+    }
+    for folder in [
+        "/usr/lib/x86_64-linux-gnu/xtables",
+        "/usr/lib/aarch64-linux-gnu/xtables",
+    ] {
+        let Ok(entries) = std::fs::read_dir(folder) else {
+            continue;
+        };
+        for entry in entries {
+            let path = entry?.path();
+            tree.program(&path, &path.display().to_string())?;
+        }
+    }
+    Ok(())
+}
+
+fn recipe(name: &str) -> PathBuf {
+    sources().join("images").join(name).join("Containerfile")
+}
+
+fn is_current(archive: &Path, sources: &[&Path]) -> bool {
+    let time = |path: &Path| -> Option<SystemTime> { path.metadata().ok()?.modified().ok() };
+    let Some(made) = time(archive) else {
+        return false;
+    };
+    sources
+        .iter()
+        .all(|source| time(source).is_some_and(|changed| changed < made))
+}

@@ -1,0 +1,158 @@
+//! The node itself: it comes up, runs what is applied, and leaves nothing behind.
+#![allow(clippy::panic, reason = "a test panics when it fails")]
+
+use anyhow::{Context, Result, ensure};
+use meltemi_e2e::{Machine, image};
+use meltemi_testkit::cluster::places::Places;
+use meltemi_testkit::cluster::{self, Cluster, Component, Lifetime, Options};
+use meltemi_testkit::wait;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+const SHOP: &str = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: echo, namespace: shop}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: echo}}
+  template:
+    metadata: {labels: {app: echo}}
+    spec:
+      containers:
+      - name: echo
+        image: docker.io/meltemi/echo:dev
+        imagePullPolicy: Never
+        args: [--port=8080]
+        readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: echo, namespace: shop}
+spec:
+  clusterIP: 10.96.7.7
+  selector: {app: echo}
+  ports: [{name: http, port: 80, targetPort: 8080}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: client, namespace: shop}
+spec:
+  terminationGracePeriodSeconds: 0
+  initContainers:
+  - name: capture
+    image: docker.io/meltemi/tools:dev
+    imagePullPolicy: Never
+    command: [sh, -ec, \"iptables -t nat -A OUTPUT -p tcp --dport 81 -j REDIRECT --to-ports 82\"]
+    securityContext: {capabilities: {add: [NET_ADMIN, NET_RAW], drop: [ALL]}}
+  containers:
+  - name: shell
+    image: docker.io/meltemi/tools:dev
+    imagePullPolicy: Never
+    command: [sleep, \"3600\"]
+";
+
+fn options(name: &str, images: &[&str]) -> Result<Options> {
+    let images: Result<Vec<PathBuf>> = images.iter().map(|name| image(name)).collect();
+    Ok(Options {
+        name: name.to_owned(),
+        lifetime: Lifetime::Owned,
+        images: images?,
+    })
+}
+
+fn up(name: &str, images: &[&str]) -> Result<Cluster> {
+    cluster::sweep()?;
+    Cluster::up(&options(name, images)?, &mut |text| eprintln!("{text}"))
+}
+
+fn in_client(cluster: &Cluster, words: &[&str]) -> Result<String> {
+    let exec = ["exec", "client", "--namespace=shop", "--"];
+    cluster.kubectl().run(&[&exec[..], words].concat())
+}
+
+#[test]
+fn pods_run_and_services_answer_by_address_and_by_name() -> Result<()> {
+    let before = Machine::now("e2e")?;
+    let cluster = up("e2e", &["echo", "tools"])?;
+    let kubectl = cluster.kubectl();
+    kubectl.apply(SHOP)?;
+    let shop = "--namespace=shop";
+    let wait = ["wait", "pod/client", "--for=condition=Ready", shop];
+    kubectl.run(&[&wait[..], &["--timeout=60s"]].concat())?;
+    let rollout = ["rollout", "status", "deployment/echo", shop];
+    kubectl.run(&[&rollout[..], &["--timeout=60s"]].concat())?;
+
+    let named = in_client(&cluster, &["wget", "-qO-", "http://echo.shop/by-name"])?;
+    ensure!(named.contains("/by-name"), "{named}");
+    let addressed = in_client(&cluster, &["wget", "-qO-", "http://10.96.7.7/by-address"])?;
+    ensure!(addressed.contains("/by-address"), "{addressed}");
+    let looked_up = in_client(&cluster, &["nslookup", "echo.shop.svc.cluster.local"])?;
+    ensure!(looked_up.contains("10.96.7.7"), "{looked_up}");
+    let nowhere = in_client(&cluster, &["nslookup", "example.org."]);
+    ensure!(nowhere.is_err(), "there is a way out: {nowhere:?}");
+
+    // The API server dies and comes back; what runs goes on.
+    cluster.kill(Component::ApiServer)?;
+    cluster.start(Component::ApiServer)?;
+    wait::every(
+        "the API server",
+        (DEADLINE, Duration::from_millis(200)),
+        || Ok(kubectl.run(&["get", "--raw", "/readyz"]).ok()),
+    )?;
+    in_client(&cluster, &["wget", "-qO-", "http://echo.shop/after"])?;
+
+    cluster.down()?;
+    let traces = Machine::now("e2e")?.traces_since(&before);
+    ensure!(traces.is_empty(), "left behind: {traces:#?}");
+    let run = Places::of("e2e")?.run().to_path_buf();
+    ensure!(!run.exists(), "{} is left behind", run.display());
+    Ok(())
+}
+
+#[test]
+fn what_a_killed_start_leaves_is_cleared_away() -> Result<()> {
+    let name = "e2e-killed";
+    cluster::down(name)?;
+    let before = Machine::now(name)?;
+    let xtask = std::env::var_os("MELTEMI_XTASK").context("run this by `cargo xtask e2e`")?;
+    let mut starting = Command::new(xtask)
+        .args(["cluster", "up", "--name", name])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let places = Places::of(name)?;
+    let kubelet = places.run().join("pid/kubelet");
+    let reached = wait::until("kubelet to be started", DEADLINE, || {
+        ensure!(starting.try_wait()?.is_none(), "the start ended too early");
+        Ok(kubelet.exists().then_some(()))
+    });
+    starting.kill()?;
+    starting.wait()?;
+    reached?;
+    ensure!(!Machine::now(name)?.traces_since(&before).is_empty());
+    cluster::down(name)?;
+    let traces = Machine::now(name)?.traces_since(&before);
+    ensure!(traces.is_empty(), "left behind: {traces:#?}");
+    Ok(())
+}
+
+#[test]
+fn two_run_side_by_side() -> Result<()> {
+    let one = up("e2e-one", &[])?;
+    let two = up("e2e-two", &[])?;
+    one.kubectl().run(&["create", "namespace", "only-in-one"])?;
+    let seen = two.kubectl().run(&["get", "namespaces", "--output=name"])?;
+    ensure!(!seen.contains("only-in-one"), "{seen}");
+    one.down()?;
+    let node = two.kubectl().run(&["get", "--raw", "/readyz"])?;
+    ensure!(node == "ok", "{node}");
+    two.down()
+}

@@ -1,0 +1,144 @@
+//! Which processes belong to a cluster, and how they are ended: those in its network namespace,
+//! those in its control group, and the few that a killed start was just about to run. Each is
+//! killed by its process id.
+
+use super::cgroups;
+use super::places::Places;
+use crate::wait;
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Process ids.
+pub(super) type Pids = BTreeSet<u32>;
+
+/// How long killed processes may take to be gone.
+const GONE: Duration = Duration::from_secs(20);
+
+/// What a start runs outside of the network namespace. Such a program outlives a killed start for
+/// a moment, in which it writes below the run directory or enters the namespace.
+const PREPARING: [&str; 4] = ["ctr", "kubeadm", "nsenter", "unshare"];
+
+/// All processes of a cluster but ourselves.
+pub(super) fn all(places: &Places) -> Result<Pids> {
+    let mut found = in_network(&places.network())?;
+    found.extend(cgroups::pids(&places.space())?);
+    found.extend(preparing(places)?);
+    found.remove(&std::process::id());
+    Ok(found)
+}
+
+/// The processes in a network namespace; none when there is no such namespace.
+fn in_network(network: &Path) -> Result<Pids> {
+    let Ok(wanted) = std::fs::metadata(network) else {
+        return Ok(Pids::new());
+    };
+    let mut found = Pids::new();
+    for (pid, dir) in processes()? {
+        // It may have ended meanwhile.
+        if let Ok(own) = std::fs::metadata(dir.join("ns/net"))
+            && (own.dev(), own.ino()) == (wanted.dev(), wanted.ino())
+        {
+            found.insert(pid);
+        }
+    }
+    Ok(found)
+}
+
+fn preparing(places: &Places) -> Result<Pids> {
+    let signs = [
+        format!("{}/", places.run().display()),
+        format!("--net={}\0", places.network().display()),
+    ];
+    let mut found = Pids::new();
+    for (pid, dir) in processes()? {
+        // It may have ended meanwhile.
+        let words = std::fs::read(dir.join("cmdline")).unwrap_or_default();
+        let words = String::from_utf8_lossy(&words);
+        let program = words.split('\0').next().unwrap_or_default();
+        let name = program.rsplit('/').next().unwrap_or_default();
+        if PREPARING.contains(&name) && signs.iter().any(|sign| words.contains(sign)) {
+            found.insert(pid);
+        }
+    }
+    Ok(found)
+}
+
+/// All processes of the machine with their folders in `/proc`.
+fn processes() -> Result<Vec<(u32, PathBuf)>> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir("/proc").context("cannot read /proc")? {
+        let entry = entry?;
+        if let Ok(pid) = entry.file_name().to_string_lossy().parse() {
+            all.push((pid, entry.path()));
+        }
+    }
+    Ok(all)
+}
+
+/// Kills all of them, and those that they start meanwhile, until none is left.
+pub(super) fn kill_all(places: &Places) -> Result<()> {
+    let what = format!("the processes of the cluster {} to end", places.name());
+    wait::until(&what, GONE, || {
+        let left = all(places)?;
+        for pid in &left {
+            send(*pid, Signal::KILL);
+        }
+        Ok(left.is_empty().then_some(()))
+    })
+}
+
+/// Kills one process and waits until it is gone.
+pub(super) fn kill(pid: u32, what: &str) -> Result<()> {
+    send(pid, Signal::KILL);
+    wait::until(&format!("{what} to be gone"), GONE, || {
+        Ok((!is_alive(pid)).then_some(()))
+    })
+}
+
+/// Whether a process runs; one that has ended and is still listed does not.
+pub(super) fn is_alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
+    state.is_some_and(|rest| !rest.starts_with(['Z', 'X']))
+}
+
+/// When a process started, in ticks since the machine did: with the id it names one process.
+pub(super) fn started(pid: u32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(") ")?;
+    rest.split(' ').nth(19).map(str::to_owned)
+}
+
+fn send(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    if let Some(pid) = pid {
+        // The only failure is that it has ended.
+        let _ended = kill_process(pid, signal);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_alive_and_has_a_start() {
+        let own = std::process::id();
+        assert!(is_alive(own));
+        assert!(started(own).unwrap().parse::<u64>().unwrap() > 0);
+        assert!(!is_alive(u32::MAX));
+    }
+
+    #[test]
+    fn no_network_has_no_processes() {
+        assert!(
+            in_network(Path::new("/run/netns/none-such"))
+                .unwrap()
+                .is_empty()
+        );
+    }
+}
