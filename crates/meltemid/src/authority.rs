@@ -99,11 +99,11 @@ impl Keeper {
         }
         let authority = Authority::read(pem, now)?;
         let leaf = self.sign(&authority)?;
-        let tls = match served.take() {
+        let tls = match served.as_ref() {
             Some(before) => {
                 before.tls.believe(authority.roots())?;
                 before.tls.show(&leaf)?;
-                before.tls
+                before.tls.clone()
             }
             None => Arc::new(Tls::new(&leaf, authority.roots())?),
         };

@@ -165,7 +165,7 @@ async fn serve(
     };
     let (ready, accepted) = mpsc::channel(WAITING);
     tokio::spawn(listen::listen(socket, (tls, Limits::default()), ready));
-    let guests = unfold(accepted, |mut accepted| async {
+    let guests = unfold(accepted, |mut accepted| async move {
         let next = accepted.recv().await?;
         Some((next.map(guest), accepted))
     });

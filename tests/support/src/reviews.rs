@@ -25,6 +25,8 @@ pub(crate) struct State {
     pub(crate) objects: BTreeMap<String, Value>,
     /// The `spec` of each review.
     pub(crate) reviewed: Vec<Value>,
+    /// How often something was written.
+    pub(crate) written: u64,
     /// Open watches.
     pub(crate) watches: Vec<TcpStream>,
 }

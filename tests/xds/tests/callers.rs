@@ -1,4 +1,5 @@
 //! Who calls is known before anything is read, and is who it says to be.
+#![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use meltemi_proto::envoy::config::core::v3::Node;
-use meltemi_proto::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use meltemi_proto::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient as AdsClient;
+use meltemi_proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use meltemi_proto::urls;
 use meltemi_xds::{
     Account, Attachment, Authenticator, Caller, ClientId, ClientInfo, Credentials, Event, Guest,
@@ -17,9 +18,10 @@ use meltemi_xds::{
 };
 use meltemi_xds_tests::{Desk, mesh};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Code, Request, Status};
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Code, Request, Status, Streaming};
 
 const NODE: &str = "sidecar~127.0.0.1~web-0.shop~shop.svc.cluster.local";
 const SOON: Duration = Duration::from_secs(20);
@@ -130,10 +132,10 @@ fn first(node: &str) -> DeltaDiscoveryRequest {
     }
 }
 
-/// A stream that stays open.
+/// A stream that stays open until it is dropped.
 struct Stream {
-    responses:
-        tonic::Streaming<meltemi_proto::envoy::service::discovery::v3::DeltaDiscoveryResponse>,
+    _requests: mpsc::Sender<DeltaDiscoveryRequest>,
+    responses: Streaming<DeltaDiscoveryResponse>,
 }
 
 /// Opens a stream with a token that says `requests` and then nothing more.
@@ -143,17 +145,20 @@ async fn open(
     requests: Vec<DeltaDiscoveryRequest>,
 ) -> Result<Stream> {
     let mut client = AdsClient::connect(format!("http://{address}")).await?;
-    let requests = tokio_stream::iter(requests).chain(tokio_stream::pending());
-    let mut request = Request::new(requests);
+    let (sender, receiver) = mpsc::channel(8);
+    for request in requests {
+        sender.send(request).await?;
+    }
+    let mut request = Request::new(ReceiverStream::new(receiver));
     if let Some(token) = token {
         let value = format!("Bearer {token}").parse()?;
         request.metadata_mut().insert("authorization", value);
     }
-    let responses = client
-        .delta_aggregated_resources(request)
-        .await?
-        .into_inner();
-    Ok(Stream { responses })
+    let responses = client.delta_aggregated_resources(request).await?;
+    Ok(Stream {
+        _requests: sender,
+        responses: responses.into_inner(),
+    })
 }
 
 impl Stream {

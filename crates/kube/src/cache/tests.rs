@@ -1,3 +1,5 @@
+//! What becomes of events: changes, and nothing for what is equal.
+
 use super::*;
 use k8s_openapi::api::core::v1::ServiceSpec;
 use meltemi_api::{Meta, Resource};

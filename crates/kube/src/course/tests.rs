@@ -1,3 +1,5 @@
+//! What is asked next after each fault.
+
 use super::*;
 
 fn status(code: u16, reason: &str, message: &str) -> Fault {

@@ -1,3 +1,5 @@
+//! Bytes of watches and lists, taken apart.
+
 use super::*;
 
 fn text<'a>(event: &'a Event<'_>) -> &'a str {

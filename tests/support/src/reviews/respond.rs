@@ -17,7 +17,7 @@ impl Reviews {
         let (status, body) = match (request.method.as_str(), request.path.as_str()) {
             ("POST", REVIEWS) => self.review(&request.body)?,
             ("POST", path) => self.create(path, &request.body)?,
-            ("PATCH", path) => self.apply(path, &request.body)?,
+            ("PATCH" | "PUT", path) => self.apply(path, &request.body)?,
             ("GET", path) => self.get(path, &request.query),
             (method, _) => refusal(405, method),
         };
@@ -42,13 +42,15 @@ impl Reviews {
     }
 
     fn create(&self, path: &str, body: &[u8]) -> Result<(u16, Value)> {
-        let object: Value = serde_json::from_slice(body)?;
+        let mut object: Value = serde_json::from_slice(body)?;
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         let path = format!("{path}/{name}");
         let mut state = self.state();
+        state.written += 1;
         if state.objects.contains_key(&path) {
             return Ok(refusal(409, "AlreadyExists"));
         }
+        object["metadata"]["resourceVersion"] = json!(state.written.to_string());
         state.objects.insert(path, object.clone());
         Ok((201, object))
     }
@@ -58,7 +60,10 @@ impl Reviews {
         if let Some(namespace) = path.split('/').nth(4) {
             object["metadata"]["namespace"] = json!(namespace);
         }
-        self.state().objects.insert(path.to_owned(), object.clone());
+        let mut state = self.state();
+        state.written += 1;
+        object["metadata"]["resourceVersion"] = json!(state.written.to_string());
+        state.objects.insert(path.to_owned(), object.clone());
         Ok((200, object))
     }
 
