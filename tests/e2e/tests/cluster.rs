@@ -145,6 +145,34 @@ fn what_a_killed_start_leaves_is_cleared_away() -> Result<()> {
 }
 
 #[test]
+fn what_a_killed_test_leaves_is_swept_away_and_what_lives_is_not() -> Result<()> {
+    let dead = Places::of("e2e-dead")?;
+    let alive = Places::of("e2e-alive")?;
+    // A process that has ended, and this one, which has not.
+    let mut ended = Command::new("true").spawn()?;
+    ended.wait()?;
+    let own = std::fs::read_to_string("/proc/self/stat")?;
+    let (_, rest) = own.rsplit_once(") ").context("the form of stat")?;
+    let started = rest
+        .split(' ')
+        .nth(19)
+        .context("the start of this process")?;
+    for (places, owner) in [
+        (&dead, format!("{} 1", ended.id())),
+        (&alive, format!("{} {started}", std::process::id())),
+    ] {
+        std::fs::create_dir_all(places.run())?;
+        std::fs::write(places.run().join("owner"), owner)?;
+    }
+    cluster::sweep()?;
+    let (is_dead, is_alive) = (dead.run().exists(), alive.run().exists());
+    cluster::down("e2e-alive")?;
+    ensure!(!is_dead, "the run of a dead process is still there");
+    ensure!(is_alive, "the run of a living process is gone");
+    Ok(())
+}
+
+#[test]
 fn two_run_side_by_side() -> Result<()> {
     let one = up("e2e-one", &[])?;
     let two = up("e2e-two", &[])?;

@@ -169,7 +169,10 @@ fn start(places: &Places, options: &Options, tell: &mut dyn FnMut(&str)) -> Resu
     if options.lifetime == Lifetime::Owned {
         let own = std::process::id();
         let started = inside::started(own).unwrap_or_default();
-        config::put(&places.owner(), &format!("{own} {started}"))?;
+        // Whole or not at all: who sweeps meanwhile must not take it for a dead one's.
+        let partial = places.owner().with_extension("partial");
+        config::put(&partial, &format!("{own} {started}"))?;
+        std::fs::rename(partial, places.owner())?;
     }
     tell("certificates, configuration, namespaces");
     config::write(places)?;
@@ -312,8 +315,12 @@ pub fn sweep() -> Result<()> {
     };
     for entry in entries {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        let places = Places::of(&name)?;
-        let Ok(text) = std::fs::read_to_string(places.owner()) else {
+        // Without an owner it lives until somebody ends it; by another name it is none of ours.
+        let places = Places::of(&name);
+        let Some(text) = places
+            .ok()
+            .and_then(|places| std::fs::read_to_string(places.owner()).ok())
+        else {
             continue;
         };
         let (pid, started) = text.split_once(' ').unwrap_or((&text, ""));
