@@ -3,10 +3,10 @@
 use crate::class::ClassKey;
 use meltemi_model::policy::Client;
 use meltemi_model::{
-    Attachment, GatewayRule, Imported, Mesh, NamespacePeers, NetworkIndex, RouteTable, Scope,
-    Service, ServiceEndpoints, Snapshot, TrafficRule,
+    Attachment, GatewayRule, Imported, Mesh, NamespacePeers, NetworkIndex, Ports, RouteTable,
+    Scope, Service, ServiceEndpoints, Snapshot, TrafficRule,
 };
-use meltemi_types::{HostPattern, ObjectRef};
+use meltemi_types::{HostPattern, ObjectRef, Port};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -21,6 +21,8 @@ pub struct View<'a> {
     pub by_host: BTreeMap<HostPattern, Arc<Service>>,
     /// The same with the ports that can be reached, oldest first.
     pub imports: Vec<Imported>,
+    /// The hosts of which some ports only can be reached.
+    narrowed: BTreeMap<HostPattern, Ports>,
     snapshot: &'a Snapshot,
 }
 
@@ -30,14 +32,25 @@ impl<'a> View<'a> {
     pub fn new(snapshot: &'a Snapshot, key: &'a ClassKey, scope: &'a Scope) -> Self {
         let imports = scope.imports();
         let services = imports.iter().map(|i| i.service.clone());
+        let narrowed = imports.iter().filter(|i| i.ports != Ports::All);
+        let narrowed = narrowed.map(|i| (i.service.key.host.clone(), i.ports.clone()));
+        let narrowed = narrowed.collect();
         let by_host = services.map(|s| (s.key.host.clone(), s)).collect();
         Self {
             key,
             scope,
             by_host,
             imports,
+            narrowed,
             snapshot,
         }
+    }
+
+    /// False for a port that no egress listener of the Sidecar imports with its service.
+    #[must_use]
+    pub fn reaches(&self, host: &HostPattern, port: Port) -> bool {
+        let ports = self.narrowed.get(host);
+        ports.is_none_or(|ports| ports.contains(port))
     }
 
     /// Mesh configuration.

@@ -149,7 +149,8 @@ impl<'a, 'v> Destinations<'a, 'v> {
             hash: rule.and_then(|rule| hash::of_rule(rule, Some(subset), chosen)),
         };
         // What has a finding is resolved again, so that every place that names it is found.
-        if service.is_some_and(|s| s.port(chosen).is_some()) {
+        let right = service.is_some_and(|s| s.port(chosen).is_some());
+        if right && self.view.reaches(&host, chosen) {
             self.known.insert(key, resolved.clone());
         }
         resolved
@@ -187,9 +188,24 @@ impl<'a, 'v> Destinations<'a, 'v> {
             None => (
                 Code::UnknownHost,
                 format!("no service {host} is visible here"),
-                "correct the host, or add a Service or ServiceEntry for it",
+                match self.view.scope.sidecar {
+                    None => "correct the host, or add a Service or ServiceEntry for it",
+                    Some(_) => {
+                        "correct the host, add a Service or ServiceEntry for it, or import it: an \
+                         egress listener with a port reaches that port of services only"
+                    }
+                },
             ),
-            Some(service) if service.port(chosen).is_some() => return,
+            Some(service) if service.port(chosen).is_some() => {
+                if self.view.reaches(host, chosen) {
+                    return;
+                }
+                (
+                    Code::UnknownPort,
+                    format!("port {chosen} of {host} is not imported by the Sidecar"),
+                    "add an egress listener with that port, or one without a port, for the host",
+                )
+            }
             Some(_) if written.is_none() => (
                 Code::AmbiguousPort,
                 format!(
