@@ -16,7 +16,7 @@ pub(crate) enum Fate {
 
 const INGRESS: &str = "{ingress: [{port: {number: 9080, protocol: HTTPS, name: a}, \
     defaultEndpoint: '127.0.0.1:8080', tls: {mode: SIMPLE, httpsRedirect: true, \
-    credentialName: a, credentialNames: [a], subjectAltNames: [a], \
+    credentialName: a, caCertCredentialName: a, credentialNames: [a], subjectAltNames: [a], \
     tlsCertificates: [{serverCertificate: /a, privateKey: /b, caCertificates: /c}]}}]}";
 
 /// Kind, how the field's path ends, and what becomes of it.
@@ -70,6 +70,11 @@ const KNOWN: &[(&str, &str, Fate)] = &[
         Ignored("a workload is always spoken to in the protocol that its caller speaks"),
     ),
     ("Sidecar", "ingress[].tls.httpsRedirect", Said(INGRESS)),
+    (
+        "Sidecar",
+        "ingress[].tls.caCertCredentialName",
+        Said(INGRESS),
+    ),
     ("Sidecar", "ingress[].tls.credentialName", Said(INGRESS)),
     ("Sidecar", "ingress[].tls.credentialNames", Said(INGRESS)),
     ("Sidecar", "ingress[].tls.subjectAltNames", Said(INGRESS)),
