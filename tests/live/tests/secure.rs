@@ -258,3 +258,31 @@ fn the_authority_outlives_the_process() -> Result<()> {
     envoy.admin().wait_live(SOON)?;
     wait_cluster(&envoy, "reviews")
 }
+
+#[test]
+fn an_api_server_that_is_away_lets_nobody_new_in() -> Result<()> {
+    let stage = Stage::start("secure-away")?;
+    let mint = || stage.reviews.mint(&Token::of("shop", "web", "web-0"));
+    stage.project("early", &mint())?;
+    let early = stage.envoy("early", node("web-0.shop"))?;
+    early.admin().wait_live(SOON)?;
+
+    stage.reviews.fail(true);
+    stage.project("late", &mint())?;
+    let late = stage.envoy("late", node("web-0.shop"))?;
+    wait::until("the late one to be refused", SOON, || {
+        let refused = stage
+            .plane
+            .metrics()?
+            .sum("meltemi_xds_unauthenticated_total");
+        Ok((refused >= 1.0).then_some(()))
+    })?;
+    ensure!(!late.admin().is_live()?, "it is let in");
+    let ratings = stage.path("config").join("ratings.yaml");
+    std::fs::write(ratings, service("ratings", "app: ratings"))?;
+    wait_cluster(&early, "ratings").context("who is in stays")?;
+
+    stage.reviews.fail(false);
+    late.admin().wait_live(3 * SOON)?;
+    wait_cluster(&late, "ratings")
+}

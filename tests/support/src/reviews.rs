@@ -25,6 +25,8 @@ pub(crate) struct State {
     pub(crate) objects: BTreeMap<String, Value>,
     /// The `spec` of each review.
     pub(crate) reviewed: Vec<Value>,
+    /// No token is reviewed: it fails.
+    pub(crate) fails: bool,
     /// How often something was written.
     pub(crate) written: u64,
     /// Open watches.
@@ -98,6 +100,11 @@ impl Reviews {
             self.state().tokens.insert(text.clone(), status);
         }
         text
+    }
+
+    /// Whether reviews of tokens fail from now on.
+    pub fn fail(&self, fails: bool) {
+        self.state().fails = fails;
     }
 
     /// True when it was asked about the token.

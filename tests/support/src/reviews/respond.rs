@@ -35,6 +35,9 @@ impl Reviews {
         let mut review: Value = serde_json::from_slice(body)?;
         let mut state = self.state();
         state.reviewed.push(review["spec"].clone());
+        if state.fails {
+            return Ok(refusal(500, "InternalError"));
+        }
         let token = review["spec"]["token"].as_str().unwrap_or_default();
         let unknown = || json!({"authenticated": false, "error": "unknown token"});
         review["status"] = state.tokens.get(token).cloned().unwrap_or_else(unknown);
