@@ -93,11 +93,12 @@ impl Campaign {
 
     fn complain(&self, error: &kube::Error) {
         let lock = self.lock.name();
-        match error {
-            kube::Error::Api(status) if matches!(status.code, 404 | 409) => {
-                tracing::debug!(lock, "somebody else was faster");
-            }
-            error => tracing::warn!(lock, %error, "the lock cannot be asked for"),
+        if let kube::Error::Api(status) = error
+            && matches!(status.code, 404 | 409)
+        {
+            tracing::debug!(lock, "somebody else was faster");
+        } else {
+            tracing::warn!(lock, %error, "the lock cannot be asked for");
         }
     }
 

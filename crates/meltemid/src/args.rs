@@ -212,14 +212,6 @@ impl Args {
             .map_err(|e| format!("--clusterID: {e}"))?;
         let in_cluster = in_pod || access.is_some();
         let local = |address: &'static str| if in_cluster { address } else { "127.0.0.1:0" };
-        let max = duration(
-            "PILOT_DEBOUNCE_MAX",
-            debounce_max.as_deref().unwrap_or("10s"),
-        )?;
-        let debounce = match debounce_after {
-            Some(after) => Some((duration("PILOT_DEBOUNCE_AFTER", &after)?, max)),
-            None => None,
-        };
         Ok(Config {
             directories: config_dir
                 .iter()
@@ -228,12 +220,7 @@ impl Args {
             access,
             mesh_config,
             secure_grpc: address("--secureGRPCAddr", &secure_grpc)?,
-            hosts: custom_host
-                .split(',')
-                .map(str::trim)
-                .filter(|h| !h.is_empty())
-                .map(str::to_owned)
-                .collect(),
+            hosts: hosts(&custom_host),
             grpc: address("--grpcAddr", &grpc_addr)?,
             http: address("--httpAddr", http_addr.as_deref().unwrap_or(local(":8080")))?,
             monitoring: address(
@@ -249,7 +236,7 @@ impl Args {
             revision,
             pod_name,
             shutdown: duration("--shutdownDuration", &shutdown_duration)?,
-            debounce,
+            debounce: quiet(debounce_after.as_deref(), debounce_max.as_deref())?,
             scoped_gateways: matches!(scope_gateways.as_str(), "true" | "1"),
             log_format: match log_format {
                 LogFormat::Text => Format::Text,
@@ -259,6 +246,19 @@ impl Args {
             warnings,
         })
     }
+}
+
+/// How long it must be quiet before changes are used, and the longest that they wait.
+fn quiet(after: Option<&str>, max: Option<&str>) -> Result<Option<(Duration, Duration)>, String> {
+    let max = duration("PILOT_DEBOUNCE_MAX", max.unwrap_or("10s"))?;
+    let after = after.map(|after| duration("PILOT_DEBOUNCE_AFTER", after));
+    Ok(after.transpose()?.map(|after| (after, max)))
+}
+
+/// The names that a list with commas holds.
+fn hosts(list: &str) -> Vec<String> {
+    let names = list.split(',').map(str::trim);
+    names.filter(|h| !h.is_empty()).map(str::to_owned).collect()
 }
 
 /// The way to the API server, if one is to be read.

@@ -22,7 +22,11 @@ pub(crate) fn of_revision(change: Change, revision: &str) -> Change {
         Change::Upsert(object) if is_of_another(&object, revision) => {
             Change::Delete(object.key().clone())
         }
-        other => other,
+        Change::Upsert(_)
+        | Change::Delete(_)
+        | Change::Broken(_)
+        | Change::Findings { .. }
+        | Change::Synced { .. } => change,
     }
 }
 
@@ -58,10 +62,10 @@ impl Discovery {
     /// Looks at a change of a namespace; true when another set of namespaces may take part.
     pub(crate) fn observe(&mut self, change: &Change) -> bool {
         let (key, labels) = match change {
-            Change::Upsert(object) => match object {
-                Object::Namespace(object) => (&object.meta.object, Some(&object.meta.labels)),
-                other => return matches!(other, Object::MeshConfig(_)),
-            },
+            Change::Upsert(Object::Namespace(object)) => {
+                (&object.meta.object, Some(&object.meta.labels))
+            }
+            Change::Upsert(object) => return matches!(object, Object::MeshConfig(_)),
             Change::Delete(key) if &*key.kind == "Namespace" => (key, None),
             Change::Delete(key) => return &*key.kind == "MeshConfig",
             Change::Broken(_) | Change::Findings { .. } | Change::Synced { .. } => return false,

@@ -48,7 +48,7 @@ pub(crate) fn places(object: &Value, definition: &Definition) -> Vec<(Field, Pla
     let mut all = Vec::new();
     if let Some(spec) = object.get("spec") {
         let here = Here::default();
-        definition.below(spec, &definition.spec, &here, &mut all);
+        definition.below((spec, &definition.spec), &here, &mut all);
     }
     all
 }
@@ -77,17 +77,17 @@ impl Here {
 }
 
 impl Definition {
-    fn below(&self, value: &Value, schema: &Value, here: &Here, out: &mut Vec<(Field, Place)>) {
+    fn below(&self, (value, schema): (&Value, &Value), here: &Here, out: &mut Vec<(Field, Place)>) {
         match value {
             Value::Object(entries) => {
                 for (name, value) in entries {
                     if let Some(field) = schema.get("properties").and_then(|all| all.get(name)) {
                         let inner = here.field(name);
                         out.push((Field::new(&self.kind, &inner.path), inner.place.clone()));
-                        self.below(value, field, &inner, out);
+                        self.below((value, field), &inner, out);
                     } else if let Some(entry) = schema.get("additionalProperties") {
                         let inner = here.step(Step::Key(name.clone()), "{}");
-                        self.below(value, entry, &inner, out);
+                        self.below((value, entry), &inner, out);
                     }
                 }
             }
@@ -95,7 +95,7 @@ impl Definition {
                 for (index, value) in items.iter().enumerate() {
                     let inner = here.step(Step::Index(index), "[]");
                     if let Some(schema) = schema.get("items") {
-                        self.below(value, schema, &inner, out);
+                        self.below((value, schema), &inner, out);
                     }
                 }
             }
