@@ -183,11 +183,7 @@ impl Args {
             kubernetes_service_host,
         } = self;
         refuse_later("--networksConfig", networks_config.is_some())?;
-        let unused = [
-            ("--secureGRPCAddr", secure_grpc_addr),
-            ("--httpsAddr", https_addr),
-        ];
-        let mut warnings: Vec<String> = unused.into_iter().filter_map(unused_address).collect();
+        let mut warnings = unused_addresses(secure_grpc_addr, https_addr);
         warnings.extend(read_profile(&profile)?);
         let in_pod = kubernetes_service_host.is_some_and(|host| !host.is_empty());
         let access = access(kubeconfig, in_pod && config_dir.is_empty());
@@ -255,6 +251,11 @@ fn refuse_later(flag: &str, given: bool) -> Result<(), String> {
         true => Err(format!("{flag} is not supported yet; use --config-dir")),
         false => Ok(()),
     }
+}
+
+fn unused_addresses(secure_grpc: Option<String>, https: Option<String>) -> Vec<String> {
+    let unused = [("--secureGRPCAddr", secure_grpc), ("--httpsAddr", https)];
+    unused.into_iter().filter_map(unused_address).collect()
 }
 
 /// An address that would be served only with a certificate, of which there is none.

@@ -18,12 +18,12 @@ const REVISION: &str = "istio.io/rev";
 /// The change as this revision sees it: a mesh object with the label of another one is gone. An
 /// object that does not parse may be anybody's, and is taken for ours.
 pub(crate) fn of_revision(change: Change, revision: &str) -> Change {
-    match change {
-        Change::Upsert(object) if is_of_another(&object, revision) => {
-            Change::Delete(object.key().clone())
-        }
-        other => other,
+    if let Change::Upsert(object) = &change
+        && is_of_another(object, revision)
+    {
+        return Change::Delete(object.key().clone());
     }
+    change
 }
 
 fn is_of_another(object: &Object, revision: &str) -> bool {
@@ -58,10 +58,10 @@ impl Discovery {
     /// Looks at a change of a namespace; true when another set of namespaces may take part.
     pub(crate) fn observe(&mut self, change: &Change) -> bool {
         let (key, labels) = match change {
-            Change::Upsert(object) => match object {
-                Object::Namespace(object) => (&object.meta.object, Some(&object.meta.labels)),
-                other => return matches!(other, Object::MeshConfig(_)),
-            },
+            Change::Upsert(Object::Namespace(object)) => {
+                (&object.meta.object, Some(&object.meta.labels))
+            }
+            Change::Upsert(object) => return matches!(object, Object::MeshConfig(_)),
             Change::Delete(key) if &*key.kind == "Namespace" => (key, None),
             Change::Delete(key) => return &*key.kind == "MeshConfig",
             Change::Broken(_) | Change::Findings { .. } | Change::Synced { .. } => return false,

@@ -46,7 +46,7 @@ fn a_cluster_is_followed_through_restarts_of_its_api_server() -> Result<()> {
     server.apply(service("a"));
     server.apply(mesh("connectTimeout: 3s"));
     let dir = tempfile::tempdir()?;
-    let mut options = Options::new(paths::binary("meltemid"), String::new(), dir.path().into());
+    let mut options = Options::new(paths::binary("meltemid")?, String::new(), dir.path().into());
     options.config.clear();
     let kubeconfig = server.kubeconfig(dir.path())?;
     options.args = vec!["--kubeconfig".into(), kubeconfig.into()];
