@@ -1,3 +1,5 @@
+//! What the cache does, case by case.
+
 use super::*;
 use k8s_openapi::api::core::v1::ServiceSpec;
 use meltemi_api::{Meta, Resource};

@@ -1,3 +1,5 @@
+//! What the course does, case by case.
+
 use super::*;
 
 fn status(code: u16, reason: &str, message: &str) -> Fault {

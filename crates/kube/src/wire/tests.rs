@@ -1,3 +1,5 @@
+//! What bytes are taken for, case by case.
+
 use super::*;
 
 fn text<'a>(event: &'a Event<'_>) -> &'a str {
