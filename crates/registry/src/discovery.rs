@@ -18,16 +18,12 @@ const REVISION: &str = "istio.io/rev";
 /// The change as this revision sees it: a mesh object with the label of another one is gone. An
 /// object that does not parse may be anybody's, and is taken for ours.
 pub(crate) fn of_revision(change: Change, revision: &str) -> Change {
-    match change {
-        Change::Upsert(object) if is_of_another(&object, revision) => {
-            Change::Delete(object.key().clone())
-        }
-        Change::Upsert(_)
-        | Change::Delete(_)
-        | Change::Broken(_)
-        | Change::Findings { .. }
-        | Change::Synced { .. } => change,
+    if let Change::Upsert(object) = &change
+        && is_of_another(object, revision)
+    {
+        return Change::Delete(object.key().clone());
     }
+    change
 }
 
 fn is_of_another(object: &Object, revision: &str) -> bool {

@@ -33,10 +33,10 @@ fn server() -> ApiServer {
 }
 
 fn ip<'f>(followed: &'f Followed, key: &str) -> Option<&'f str> {
-    match followed.held.get(key)? {
-        Object::Service(service) => service.spec.cluster_ip.as_deref(),
-        _ => None,
-    }
+    let Object::Service(service) = followed.held.get(key)? else {
+        return None;
+    };
+    service.spec.cluster_ip.as_deref()
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What becomes of events: changes, and nothing for what is equal.
+//! What the cache does, case by case.
 
 use super::*;
 use k8s_openapi::api::core::v1::ServiceSpec;

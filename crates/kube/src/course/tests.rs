@@ -1,4 +1,4 @@
-//! What is asked next after each fault.
+//! What the course does, case by case.
 
 use super::*;
 

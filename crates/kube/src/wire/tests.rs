@@ -1,4 +1,4 @@
-//! Bytes of watches and lists, taken apart.
+//! What bytes are taken for, case by case.
 
 use super::*;
 
