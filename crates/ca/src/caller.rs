@@ -51,9 +51,12 @@ pub fn identify(
     let names = certificate.subject_alternative_name();
     let names = names.map_err(|_| Nobody::Unreadable)?;
     let names = names.map_or(&[][..], |names| &names.value.general_names[..]);
-    let uris = names.iter().filter_map(|name| match name {
-        GeneralName::URI(uri) => Some(*uri),
-        _ => None,
+    let uris = names.iter().filter_map(|name| {
+        if let GeneralName::URI(uri) = name {
+            Some(*uri)
+        } else {
+            None
+        }
     });
     let uris: Vec<&str> = uris.collect();
     let [uri] = uris[..] else {
