@@ -252,7 +252,8 @@ mod tests {
 
     #[test]
     fn every_other_answer_is_a_refusal() {
-        let cases: [(&dyn Fn(&mut Value), &str); 7] = [
+        type Change<'a> = &'a dyn Fn(&mut Value);
+        let cases: [(Change<'_>, &str); 7] = [
             (&|s| s["authenticated"] = json!(false), "does not accept"),
             (&|s| s["authenticated"] = Value::Null, "does not accept"),
             (&|s| s["audiences"] = Value::Null, "confirm the audience"),
