@@ -19,6 +19,46 @@ use std::process::Command;
 /// is raised as more kinds are translated.
 const FLOOR: f64 = 85.0;
 
+/// Known misses: what stands in the file's path and in the call's name, why we answer otherwise, and
+/// where that would be changed.
+const MISSES: [(&str, &str, &str, &str); 4] = [
+    (
+        "TestPassthroughTraffic/registry-only",
+        "http-plaintext-",
+        "requests to nobody are answered 502 by the route itself, which has no cluster",
+        "crates/translate/src/route/catch_all.rs",
+    ),
+    (
+        "TestPassthroughTraffic/registry-only-without-vip",
+        "-81",
+        "a port of an entry without addresses takes all bytes sent to that port, with a warning",
+        "crates/translate/src/listener/tcp.rs",
+    ),
+    (
+        "TestSidecarRoutes/httproute-",
+        "",
+        "HTTPRoute is not read yet",
+        "crates/api/src/kinds.rs, crates/registry/src/link/lower.rs",
+    ),
+    (
+        "TestTLSRouteTermination/tlsroute-mixed-mode",
+        "",
+        "TLSRoute is not read yet",
+        "crates/api/src/kinds.rs, crates/translate/src/listener/gateway/tcp.rs",
+    ),
+];
+
+/// Why a call ends elsewhere, and where that would be changed.
+fn cause(file: &str, call: &str) -> String {
+    let known = |(path, part, _, _): &&(&str, &str, &str, &str)| {
+        file.contains(*path) && call.contains(*part)
+    };
+    match MISSES.iter().find(known) {
+        Some((_, _, why, place)) => format!("{why} ({place})"),
+        None => "the cause is not known".into(),
+    }
+}
+
 /// Where the examples lie; `None` where they do not and need not.
 fn examples() -> Option<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -112,7 +152,11 @@ fn published_scenarios() {
         if !wrong.is_empty() {
             let what = line["name"].as_str().or(line["kind"].as_str()).unwrap();
             let file = line["file"].as_str().unwrap();
-            println!("score: wrong {file} [{what}]: {wrong:?} {}", line["got"]);
+            let cause = cause(file, what);
+            println!(
+                "score: wrong {file} [{what}]: {cause}; {wrong:?} {}",
+                line["got"]
+            );
         }
         if line["kind"] == "call" {
             let right =
