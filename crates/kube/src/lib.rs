@@ -8,9 +8,9 @@
 //! * [`Campaign`]: which replica does what only one may do.
 //! * [`RootPublisher`]: the root certificate, put where workloads find it.
 //!
-//! What the source decides is pure and tested without a server: [`wire`] takes bytes apart,
-//! [`course`] says what to ask next after each fault, [`cache`] turns events into changes. What
-//! waits and sends is [`follow`]; one task for each kind.
+//! What the source decides is pure and tested without a server: `wire` takes bytes apart,
+//! `course` says what to ask next after each fault, `cache` turns events into changes. What
+//! waits and sends is `follow`; one task for each kind.
 #![deny(missing_docs)]
 
 mod backoff;
