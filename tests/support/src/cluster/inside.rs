@@ -99,11 +99,15 @@ pub(super) fn kill(pid: u32, what: &str) -> Result<()> {
     })
 }
 
-/// Whether a process runs; one that has ended and is still listed does not.
+/// Whether a process runs; one that has ended and is still listed does not. Its first thread may
+/// have ended, and be listed as such, while others are still about to close its sockets.
 pub(super) fn is_alive(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
-    state.is_some_and(|rest| !rest.starts_with(['Z', 'X']))
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
+    threads.into_iter().flatten().flatten().any(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
+        state.is_some_and(|rest| !rest.starts_with(['Z', 'X']))
+    })
 }
 
 /// When a process started, in ticks since the machine did: with the id it names one process.
@@ -131,6 +135,26 @@ mod tests {
         assert!(is_alive(own));
         assert!(started(own).unwrap().parse::<u64>().unwrap() > 0);
         assert!(!is_alive(u32::MAX));
+    }
+
+    #[test]
+    fn a_process_lives_until_its_last_thread_has_ended() {
+        // The first thread ends by itself, the other one waits to be killed.
+        let program = "import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+ctypes.CDLL(None).pthread_exit(None)";
+        let python = std::process::Command::new("python3");
+        let mut process = { python }.args(["-c", program]).spawn().unwrap();
+        let pid = process.id();
+        let first = format!("/proc/{pid}/task/{pid}/stat");
+        wait::until("the first thread to end", GONE, || {
+            Ok(std::fs::read_to_string(&first)?.contains(") Z").then_some(()))
+        })
+        .unwrap();
+        assert!(is_alive(pid));
+        kill(pid, "the other thread").unwrap();
+        assert!(!is_alive(pid));
+        process.wait().unwrap();
     }
 
     #[test]
