@@ -1,7 +1,9 @@
 //! What the tests on a real Kubernetes share: the cluster, images, and a look at the machine that
 //! tells whether a cluster left anything behind.
 
+pub mod inventory;
 mod machine;
+pub mod mesh;
 mod target;
 
 pub use machine::Machine;
