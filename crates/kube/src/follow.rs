@@ -12,6 +12,7 @@ use crate::course::{Ask, Course, Fault, Next};
 use crate::decode;
 use crate::request;
 use crate::shared::{Shared, Stopped};
+use crate::status::Known;
 use crate::target::Target;
 use crate::wire::{self, Event, Lines};
 use meltemi_api::Change;
@@ -294,6 +295,12 @@ impl Follower {
 
     fn item(&self, json: &[u8]) -> Result<Option<Item>, Fault> {
         let item = decode::item(&self.target, json, &self.shared.cluster)?;
+        if self.target.is_custom()
+            && let Some(item) = &item
+            && let Some(known) = Known::read(self.version, json)
+        {
+            self.shared.seen.put(&item.key, known);
+        }
         if !self.synced
             && self.target.kind == Kind::MeshConfig
             && let Some(Item {

@@ -6,6 +6,7 @@
 //! * [`secret`]: the authority's key, which all replicas share.
 //! * [`Cleanup`]: what an uninstallation takes away.
 //! * [`Campaign`]: which replica does what only one may do.
+//! * [`StatusWriter`]: what became of an object, in its status and as events.
 //! * [`RootPublisher`]: the root certificate, put where workloads find it.
 //!
 //! What the source decides is pure and tested without a server: `wire` takes bytes apart,
@@ -30,6 +31,7 @@ mod roots;
 pub mod secret;
 mod shared;
 mod source;
+mod status;
 mod target;
 mod token;
 mod token_review;
@@ -40,10 +42,11 @@ pub use cleanup::{Cleanup, CleanupError};
 pub use connect::{Access, ConnectError, connect};
 pub use elect::Candidate;
 pub use kube::Client;
-pub use lead::Campaign;
+pub use lead::{Campaign, Fence};
 pub use lock::Lock;
 pub use roots::RootPublisher;
 pub use source::{Options, Source, SourceError};
+pub use status::{Pace, Proxies, Seen, StatusWriter, Verdict, Verdicts, Writing};
 pub use token::{BoundPod, TokenError, TokenUser};
 pub use token_review::{Patience, TokenReviewer};
 pub use tuning::Tuning;

@@ -1,6 +1,7 @@
 //! What the tasks of one source share: the client, where changes go, who is not in sync yet, and
 //! whether the API server's store went back in time.
 
+use crate::status::Seen;
 use crate::tuning::Tuning;
 use kube::Client;
 use meltemi_api::Change;
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) cluster: ClusterId,
     pub(crate) tuning: Tuning,
     pub(crate) lists: Semaphore,
+    /// What was seen of objects that may get a status.
+    pub(crate) seen: Seen,
     source: Arc<str>,
     out: mpsc::Sender<Vec<Change>>,
     unsynced: AtomicUsize,
@@ -34,6 +37,7 @@ pub(crate) struct Parts {
     pub(crate) client: Client,
     pub(crate) cluster: ClusterId,
     pub(crate) tuning: Tuning,
+    pub(crate) seen: Seen,
     pub(crate) source: Arc<str>,
     pub(crate) out: mpsc::Sender<Vec<Change>>,
     /// How many targets must be in sync before the source is.
@@ -47,6 +51,7 @@ impl Shared {
             cluster: parts.cluster,
             tuning: parts.tuning,
             lists: Semaphore::new(LISTS),
+            seen: parts.seen,
             source: parts.source,
             out: parts.out,
             unsynced: AtomicUsize::new(parts.targets),
@@ -59,6 +64,11 @@ impl Shared {
     pub(crate) async fn send(&self, changes: Vec<Change>) -> Result<(), Stopped> {
         if changes.is_empty() {
             return Ok(());
+        }
+        for change in &changes {
+            if let Change::Delete(object) = change {
+                self.seen.remove(object);
+            }
         }
         self.out.send(changes).await.map_err(|_| Stopped)
     }
@@ -92,6 +102,7 @@ impl Shared {
         tracing::warn!("the API server's store went back in time; everything is listed again");
         metrics::counter!("meltemi_kube_restores_total").increment(1);
         self.highest.store(0, Ordering::Release);
+        self.seen.clear();
         self.epoch.send_modify(|epoch| *epoch += 1);
     }
 

@@ -3,6 +3,7 @@
 use crate::follow::Follower;
 use crate::probe;
 use crate::shared::{Parts, Shared, Stopped};
+use crate::status::Seen;
 use crate::target::Target;
 use crate::tuning::Tuning;
 use kube::Client;
@@ -41,6 +42,7 @@ impl Default for Options {
 pub struct Source {
     client: Client,
     options: Options,
+    seen: Seen,
 }
 
 /// A cluster cannot be followed any more.
@@ -55,7 +57,17 @@ impl Source {
     /// A cluster, before anything of it is read.
     #[must_use]
     pub fn new(client: Client, options: Options) -> Self {
-        Self { client, options }
+        Self {
+            client,
+            options,
+            seen: Seen::default(),
+        }
+    }
+
+    /// What the source sees of objects that may get a status, for who writes it.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        self.seen.clone()
     }
 
     /// The name under which [`Source::run`] says that it is in sync.
@@ -87,6 +99,7 @@ impl Source {
             client: self.client,
             cluster,
             tuning,
+            seen: self.seen,
             source,
             out,
             targets: targets.len(),

@@ -94,6 +94,18 @@ pub(crate) const FAMILIES: &[Family] = &[
         "meltemi_kube_restores_total",
         "Times that the API server's store went back in time.",
     ),
+    counter(
+        "meltemi_status_writes_total",
+        "Writes of objects' status, by result.",
+    ),
+    counter(
+        "meltemi_status_events_total",
+        "Events about objects, by result.",
+    ),
+    gauge(
+        "meltemi_status_queue",
+        "Objects whose status is to be looked at.",
+    ),
     seconds(
         "meltemi_config_propagation_seconds",
         "Time from a change seen to a proxy's answer.",

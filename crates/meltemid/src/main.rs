@@ -15,6 +15,7 @@ mod pump;
 mod report;
 mod secure;
 mod sources;
+mod status;
 mod wire;
 
 use args::Args;

@@ -7,11 +7,12 @@ use crate::args::Config;
 use crate::authority::{Keeper, Names};
 use crate::callers::{AUDIENCE, Callers};
 use crate::plane::Plane;
+use crate::status::{Book, Status};
 use bytes::Bytes;
 use futures::stream::unfold;
 use meltemi_ca::{Connection, Limits, Tls, listen};
 use meltemi_kube::{
-    Campaign, Candidate, Client, ConnectError, Lock, Patience, RootPublisher, TokenReviewer,
+    Campaign, Candidate, Client, ConnectError, Lock, Patience, RootPublisher, Seen, TokenReviewer,
     connect,
 };
 use meltemi_runtime::drain::Drain;
@@ -85,6 +86,19 @@ impl Secure {
             roots,
             campaign: (Campaign::new(lock, candidate(config), leading), leads),
         }))
+    }
+
+    /// What writes status; only where the mesh is served, so not for a look at a cluster.
+    pub(crate) fn status(&self, config: &Config, book: Book, seen: Seen) -> Option<Status> {
+        self.keeper.as_ref()?;
+        Some(Status {
+            client: self.client.clone(),
+            plane: self.callers.plane.clone(),
+            book,
+            seen,
+            me: candidate(config),
+            namespace: config.namespace.clone(),
+        })
     }
 
     /// Starts what serves, what keeps the certificate, and what publishes its root.

@@ -5,7 +5,7 @@ use crate::args::Config;
 use crate::wire::{Failure, INTERNAL, NO_INPUT};
 use meltemi_api::Change;
 use meltemi_files::{Directory, Options};
-use meltemi_kube::Source;
+use meltemi_kube::{Seen, Source};
 use meltemi_runtime::tasks::Tasks;
 use meltemi_types::ClusterId;
 use std::collections::BTreeSet;
@@ -37,6 +37,11 @@ impl Sources {
         directories
             .chain(self.cluster.as_ref().map(Source::name))
             .collect()
+    }
+
+    /// What is seen of a cluster's objects that may get a status.
+    pub(crate) fn seen(&self) -> Option<Seen> {
+        self.cluster.as_ref().map(Source::seen)
     }
 
     /// Starts reading.

@@ -8,6 +8,7 @@ use crate::port_file::Ports;
 use crate::pump::{Debounce, Pump};
 use crate::secure::Secure;
 use crate::sources::Sources;
+use crate::status::Book;
 use meltemi_registry::{Registry, Settings};
 use meltemi_runtime::drain::{self, Drain, Signals};
 use meltemi_runtime::metrics::Metrics;
@@ -117,7 +118,11 @@ async fn live(config: Config, metrics: Metrics) -> Result<(), Failure> {
     // 3 build
     let readiness = Readiness::new();
     let (synced, serving) = (readiness.gate("sources"), readiness.gate("serving"));
-    let plane = Plane::default();
+    let book = Book::default();
+    let plane = match &config.access {
+        Some(_) => Plane::with_book(book.clone()),
+        None => Plane::default(),
+    };
     let (sender, changes) = mpsc::channel(CHANGES);
     let pump = Pump {
         registry: Registry::new(Settings {
@@ -138,6 +143,8 @@ async fn live(config: Config, metrics: Metrics) -> Result<(), Failure> {
     };
     let secure = Secure::build(&config, &plane, &readiness).await;
     let secure = secure.map_err(|e| Failure::new(NO_INPUT, chain(&e)))?;
+    let status = secure.as_ref().zip(sources.seen());
+    let status = status.and_then(|(secure, seen)| secure.status(&config, book, seen));
     let server = Server::new(Arc::new(plane.clone()), Limits::default());
     let pages = Pages {
         plane,
@@ -155,6 +162,9 @@ async fn live(config: Config, metrics: Metrics) -> Result<(), Failure> {
     sources.spawn(&mut tasks, sender).await?;
     tasks.best_effort("metrics", pages.metrics.clone().run(drain.clone()));
     tasks.critical("pump", pump.run(drain.clone()));
+    if let Some(status) = status {
+        tasks.best_effort("status", status.run(drain.clone()));
+    }
     let ports = sockets.ports();
     if let Some(secure) = secure {
         let served = (sockets.secure.take(), server.clone());

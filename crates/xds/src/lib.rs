@@ -20,4 +20,4 @@ pub use assignment::{Assignment, Layer};
 pub use caller::{Account, Authenticator, Caller, Credentials, Guest, Identity, Peer, Unknown};
 pub use error::{ServeError, Unacceptable};
 pub use server::{Limits, Server};
-pub use source::{Attachment, ClientId, ClientInfo, Culprit, Event, Refusal, Source};
+pub use source::{Attachment, ClientId, ClientInfo, Confirmed, Culprit, Event, Refusal, Source};
