@@ -8,6 +8,7 @@
 //! * [`Campaign`]: which replica does what only one may do.
 //! * [`StatusWriter`]: what became of an object, in its status and as events.
 //! * [`RootPublisher`]: the root certificate, put where workloads find it.
+//! * [`Pods`]: what a person's tool asks: which pods there are, and a connection to a port of one.
 //!
 //! What the source decides is pure and tested without a server: `wire` takes bytes apart,
 //! `course` says what to ask next after each fault, `cache` turns events into changes. What
@@ -22,8 +23,10 @@ mod course;
 mod decode;
 mod elect;
 mod follow;
+mod forward;
 mod lead;
 mod lock;
+mod pods;
 mod print;
 mod probe;
 mod request;
@@ -44,6 +47,7 @@ pub use elect::Candidate;
 pub use kube::Client;
 pub use lead::{Campaign, Fence};
 pub use lock::Lock;
+pub use pods::{AskError, Pod, Pods, Workload};
 pub use roots::RootPublisher;
 pub use source::{Options, Source, SourceError};
 pub use status::{Pace, Proxies, Seen, StatusWriter, Verdict, Verdicts, Writing};
