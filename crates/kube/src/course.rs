@@ -23,7 +23,9 @@ pub(crate) enum Ask {
 pub(crate) enum Fault {
     /// The API server said so, in an answer or in the middle of a watch.
     Status(Status),
-    /// No connection, or it broke.
+    /// Nobody answers.
+    Away,
+    /// The connection broke in the middle of an answer.
     Lost,
     /// Nothing came for too long.
     Silent,
@@ -112,6 +114,11 @@ impl Course {
         }
     }
 
+    /// A watch has lasted: what failed before it is over.
+    pub(crate) fn lasted(&mut self) {
+        self.failures = 0;
+    }
+
     /// A list again, from the store itself, page by page; the watch goes on where it was if the
     /// list fails.
     pub(crate) fn compare(&mut self) {
@@ -153,6 +160,7 @@ impl Course {
                 self.start_over();
                 return self.later();
             }
+            Fault::Away => return self.away(),
             Fault::Silent | Fault::Lost => {
                 if fault == Fault::Silent && matches!(self.phase, Phase::Stream) {
                     self.stop_streaming();
@@ -178,14 +186,22 @@ impl Course {
                     false => self.later(),
                 }
             }
+            429 | 503 => self.away(),
             _ => self.lost(),
         }
     }
 
-    fn lost(&mut self) -> Next {
+    /// Nothing is wrong with the version, however long it takes.
+    fn away(&mut self) -> Next {
         if let Phase::Pages(Some(version)) = &self.phase {
             self.phase = Phase::Watch(version.clone());
-            return self.later();
+        }
+        self.later()
+    }
+
+    fn lost(&mut self) -> Next {
+        if matches!(self.phase, Phase::Pages(Some(_))) {
+            return self.away();
         }
         let next = self.later();
         if self.failures.is_multiple_of(SAME_VERSION) && !self.is_listing() && self.failures > 0 {

@@ -9,7 +9,7 @@ use kube::Client;
 use meltemi_api::Change;
 use meltemi_types::{ClusterId, Namespace};
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// How the objects of a cluster are meant.
@@ -41,6 +41,7 @@ impl Default for Options {
 pub struct Source {
     client: Client,
     options: Options,
+    restores: watch::Sender<u64>,
 }
 
 /// A cluster cannot be followed any more.
@@ -55,7 +56,18 @@ impl Source {
     /// A cluster, before anything of it is read.
     #[must_use]
     pub fn new(client: Client, options: Options) -> Self {
-        Self { client, options }
+        Self {
+            client,
+            options,
+            restores: watch::Sender::new(0),
+        }
+    }
+
+    /// Changes whenever the API server's store went back in time: what else watches it must list
+    /// again, because watches from the future that it has forgotten are silent.
+    #[must_use]
+    pub fn restores(&self) -> watch::Receiver<u64> {
+        self.restores.subscribe()
     }
 
     /// The name under which [`Source::run`] says that it is in sync.
@@ -89,6 +101,7 @@ impl Source {
             tuning,
             source,
             out,
+            epoch: self.restores,
             targets: targets.len(),
         }));
         let mut tasks = JoinSet::new();

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Sources that exist, before anything of them is read.
 pub(crate) struct Sources {
@@ -37,6 +37,11 @@ impl Sources {
         directories
             .chain(self.cluster.as_ref().map(Source::name))
             .collect()
+    }
+
+    /// Changes whenever the API server's store went back in time; `None` without an API server.
+    pub(crate) fn restores(&self) -> Option<watch::Receiver<u64>> {
+        self.cluster.as_ref().map(Source::restores)
     }
 
     /// Starts reading.

@@ -136,7 +136,7 @@ async fn live(config: Config, metrics: Metrics) -> Result<(), Failure> {
         waiting: sources.names(),
         synced,
     };
-    let secure = Secure::build(&config, &plane, &readiness).await;
+    let secure = Secure::build(&config, &plane, &readiness, sources.restores()).await;
     let secure = secure.map_err(|e| Failure::new(NO_INPUT, chain(&e)))?;
     let server = Server::new(Arc::new(plane.clone()), Limits::default());
     let pages = Pages {

@@ -60,6 +60,21 @@ fn the_same_version_is_not_tried_for_ever() {
 }
 
 #[test]
+fn a_server_that_is_away_says_nothing_about_the_version() {
+    let mut course = watching();
+    for failures in 1..40 {
+        let fault = match failures % 2 {
+            0 => Fault::Away,
+            _ => status(503, "ServiceUnavailable", "starting"),
+        };
+        assert_eq!(course.failed(fault), Next::Later(failures));
+        assert_eq!(course.ask(), Ask::Watch("7".into()));
+    }
+    course.lasted();
+    assert_eq!(course.failed(Fault::Away), Next::Later(1));
+}
+
+#[test]
 fn watches_that_end_without_a_word_lead_to_a_list() {
     let mut course = watching();
     let ends: Vec<_> = (0..QUIET_ENDS).map(|_| course.ended()).collect();

@@ -139,6 +139,17 @@ impl Cluster {
         components::start(&self.places, component)
     }
 
+    /// Kills the first process of a container with SIGKILL; `id` as a pod's status names it.
+    ///
+    /// # Errors
+    /// There is no such container.
+    pub fn kill_container(&self, id: &str) -> Result<()> {
+        let id = id.trim_start_matches("containerd://");
+        let mut ctr = std::process::Command::new(self.places.wrappers().join("ctr"));
+        space::run(ctr.args(["tasks", "kill", "--signal", "SIGKILL", id]))?;
+        Ok(())
+    }
+
     /// Ends it and leaves nothing behind.
     ///
     /// # Errors
