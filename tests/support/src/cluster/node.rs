@@ -7,6 +7,7 @@ use super::places::{Places, built, program, runs};
 use super::{cgroups, image, inside, needs, space};
 use crate::wait;
 use anyhow::{Context, Result};
+use rustix::process::Signal;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -137,6 +138,22 @@ impl Cluster {
     /// It cannot be started.
     pub fn start(&self, component: Component) -> Result<()> {
         components::start(&self.places, component)
+    }
+
+    /// Stops a component where it is, until [`Cluster::resume`].
+    ///
+    /// # Errors
+    /// It has not been started.
+    pub fn pause(&self, component: Component) -> Result<()> {
+        components::signal(&self.places, component, Signal::STOP)
+    }
+
+    /// Lets a component that was stopped go on.
+    ///
+    /// # Errors
+    /// It has not been started.
+    pub fn resume(&self, component: Component) -> Result<()> {
+        components::signal(&self.places, component, Signal::CONT)
     }
 
     /// Kills the first process of a container with SIGKILL; `id` as a pod's status names it.
