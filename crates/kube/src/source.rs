@@ -10,7 +10,7 @@ use kube::Client;
 use meltemi_api::Change;
 use meltemi_types::{ClusterId, Namespace};
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// How the objects of a cluster are meant.
@@ -43,6 +43,7 @@ pub struct Source {
     client: Client,
     options: Options,
     seen: Seen,
+    restores: watch::Sender<u64>,
 }
 
 /// A cluster cannot be followed any more.
@@ -61,6 +62,7 @@ impl Source {
             client,
             options,
             seen: Seen::default(),
+            restores: watch::Sender::new(0),
         }
     }
 
@@ -68,6 +70,13 @@ impl Source {
     #[must_use]
     pub fn seen(&self) -> Seen {
         self.seen.clone()
+    }
+
+    /// Changes whenever the API server's store went back in time: what else watches it must list
+    /// again, because watches from the future that it has forgotten are silent.
+    #[must_use]
+    pub fn restores(&self) -> watch::Receiver<u64> {
+        self.restores.subscribe()
     }
 
     /// The name under which [`Source::run`] says that it is in sync.
@@ -102,6 +111,7 @@ impl Source {
             seen: self.seen,
             source,
             out,
+            epoch: self.restores,
             targets: targets.len(),
         }));
         let mut tasks = JoinSet::new();

@@ -78,6 +78,10 @@ pub(crate) const FAMILIES: &[Family] = &[
         "meltemi_diagnostics",
         "What is wrong with users' objects now, by severity.",
     ),
+    gauge(
+        "meltemi_mesh_config_hash",
+        "Which mesh configuration is served: the same number on replicas that serve the same.",
+    ),
     counter(
         "meltemi_kube_lists_total",
         "Complete lists of the API server's objects, by kind.",

@@ -1,5 +1,6 @@
 //! The control plane of Meltemi: parse flags, wire the parts, run.
 
+mod alike;
 mod args;
 mod authority;
 mod callers;

@@ -36,6 +36,7 @@ pub(crate) struct Secure {
     keeper: Option<Keeper>,
     tls: watch::Receiver<Option<Arc<Tls>>>,
     roots: watch::Receiver<Arc<str>>,
+    restores: watch::Receiver<u64>,
     /// For the lock of who publishes the roots.
     campaign: (Campaign, watch::Receiver<bool>),
 }
@@ -49,8 +50,9 @@ impl Secure {
         config: &Config,
         plane: &Plane,
         readiness: &Readiness,
+        restores: Option<watch::Receiver<u64>>,
     ) -> Result<Option<Self>, ConnectError> {
-        let Some(access) = &config.access else {
+        let (Some(access), Some(restores)) = (&config.access, restores) else {
             return Ok(None);
         };
         let client = connect(access).await?;
@@ -84,6 +86,7 @@ impl Secure {
             keeper,
             tls,
             roots,
+            restores,
             campaign: (Campaign::new(lock, candidate(config), leading), leads),
         }))
     }
@@ -114,13 +117,17 @@ impl Secure {
             keeper,
             tls,
             roots,
+            restores,
             campaign,
         } = self;
         let (Some(keeper), Some(socket)) = (keeper, socket) else {
             return;
         };
         tasks.critical("certificate", keeper.run(drain.clone()));
-        tasks.critical("roots", publish((client, roots), campaign, drain.clone()));
+        tasks.critical(
+            "roots",
+            publish((client, roots, restores), campaign, drain.clone()),
+        );
         let served = serve(socket, tls, (server, callers), drain.clone());
         tasks.critical("secure xds", served);
     }
@@ -137,7 +144,7 @@ fn candidate(config: &Config) -> Candidate {
 
 /// Publishes the root until drained, while this replica leads; then gives the lock back.
 async fn publish(
-    (client, mut roots): (Client, watch::Receiver<Arc<str>>),
+    (client, mut roots, restores): (Client, watch::Receiver<Arc<str>>, watch::Receiver<u64>),
     (mut campaign, leads): (Campaign, watch::Receiver<bool>),
     mut drain: Drain,
 ) -> Result<(), Infallible> {
@@ -150,6 +157,7 @@ async fn publish(
         client,
         roots,
         leads,
+        restores,
     };
     // The keeper withdraws the roots when it is drained, no earlier.
     tokio::select! {

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Sources that exist, before anything of them is read.
 pub(crate) struct Sources {
@@ -42,6 +42,11 @@ impl Sources {
     /// What is seen of a cluster's objects that may get a status.
     pub(crate) fn seen(&self) -> Option<Seen> {
         self.cluster.as_ref().map(Source::seen)
+    }
+
+    /// Changes whenever the API server's store went back in time; `None` without an API server.
+    pub(crate) fn restores(&self) -> Option<watch::Receiver<u64>> {
+        self.cluster.as_ref().map(Source::restores)
     }
 
     /// Starts reading.

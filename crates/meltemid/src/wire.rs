@@ -141,7 +141,7 @@ async fn live(config: Config, metrics: Metrics) -> Result<(), Failure> {
         waiting: sources.names(),
         synced,
     };
-    let secure = Secure::build(&config, &plane, &readiness).await;
+    let secure = Secure::build(&config, &plane, &readiness, sources.restores()).await;
     let secure = secure.map_err(|e| Failure::new(NO_INPUT, chain(&e)))?;
     let status = secure.as_ref().zip(sources.seen());
     let status = status.and_then(|(secure, seen)| secure.status(&config, book, seen));

@@ -2,8 +2,11 @@
 //! tells whether a cluster left anything behind.
 
 pub mod inventory;
+pub mod load;
 mod machine;
 pub mod mesh;
+pub mod replica;
+pub mod shop;
 mod target;
 
 pub use machine::Machine;

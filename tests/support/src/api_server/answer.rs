@@ -95,6 +95,23 @@ impl Query {
         }
     }
 
+    /// One object: its kind, and its namespace (empty when it has none) and name.
+    fn object(&self) -> Option<(Resource, (String, String))> {
+        let parts: Vec<_> = self.path.trim_matches('/').split('/').collect();
+        let (group, rest) = match parts.as_slice() {
+            ["api", _, rest @ ..] => ("", rest),
+            ["apis", group, _, rest @ ..] => (*group, rest),
+            _ => return None,
+        };
+        let (namespace, plural, name) = match rest {
+            [plural, name] => ("", plural, name),
+            ["namespaces", namespace, plural, name] => (*namespace, plural, name),
+            _ => return None,
+        };
+        let name = (namespace.to_owned(), (*name).to_owned());
+        Some((Resource::new(group, plural), name))
+    }
+
     fn wants(&self, object: &Value) -> bool {
         let text = |path: &str| {
             object
@@ -138,6 +155,9 @@ fn refused(store: &Store, resource: &Resource) -> Option<(u16, Value)> {
 
 /// Discovery and lists.
 fn plain(store: &Store, query: &Query) -> (u16, Value) {
+    if let Some((resource, name)) = query.object() {
+        return one(store, &resource, &name);
+    }
     let Some((resource, _)) = query.resource() else {
         return discovery(store, query);
     };
@@ -176,6 +196,21 @@ fn plain(store: &Store, query: &Query) -> (u16, Value) {
         200,
         json!({"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items}),
     )
+}
+
+/// One object.
+fn one(store: &Store, resource: &Resource, name: &(String, String)) -> (u16, Value) {
+    if let Some(refused) = refused(store, resource) {
+        return refused;
+    }
+    let all = store.content.objects.get(resource);
+    match all.and_then(|all| all.get(name)) {
+        Some(object) => (200, object.clone()),
+        None => {
+            let message = format!("{} \"{}\" not found", resource.plural, name.1);
+            (404, failure(404, "NotFound", &message))
+        }
+    }
 }
 
 fn discovery(store: &Store, query: &Query) -> (u16, Value) {
