@@ -38,6 +38,8 @@ pub(crate) fn run(filter: Option<&str>) -> Result<u8> {
             tests.env("MELTEMI_E2E_IMAGES", dir);
         }
     }
+    let tool = ["build", "--package", "meltemi-cli"];
+    shell::run("building the tool", &mut cargo(&tool))?;
     tests.env("MELTEMI_XTASK", std::env::current_exe()?);
     tests.args(["--no-fail-fast", "--"]).args(filter);
     // One cluster at a time: each is a whole machine.

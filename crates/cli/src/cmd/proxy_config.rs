@@ -19,6 +19,7 @@ use crate::failure::{Answer, Failure, UNREADABLE};
 use crate::live::{self, proxy};
 use crate::output::{API_VERSION, render};
 use crate::table::Table;
+use log::Levels;
 use serde_json::{Value, json};
 
 /// Everything that Envoy knows, endpoints too.
@@ -45,7 +46,10 @@ async fn show(what: &What) -> Result<Answer, Failure> {
         }
         What::Endpoint { look, only } => endpoints(look, only).await,
         What::Bootstrap { look } => started(look).await,
-        What::Log { look, level, reset } => log::run(look, level, *reset).await,
+        What::Log { look, level, reset } => match reset {
+            true => log::run(look, Levels::Reset).await,
+            false => log::run(look, Levels::Set(level)).await,
+        },
         What::Secret { look } => {
             let table = |all: &[Found]| secret::table(all, clock::now());
             section(look, Section::Secret, |_| true, table).await

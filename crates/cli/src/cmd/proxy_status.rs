@@ -4,7 +4,7 @@
 mod compare;
 mod status;
 
-pub(crate) use status::version;
+pub(crate) use status::{proxies, version};
 
 use crate::args::Format;
 use crate::args::live::{ProxyStatus, StatusFormat, Whose};

@@ -3,12 +3,13 @@
 //! The first line of text, and `version` and `gitRevision` of a document, are this program's,
 //! whatever else is known.
 
+use super::proxy_status;
 use crate::args::live::Version;
 use crate::args::{Format, TextFormat};
-use crate::dump::{items, text};
+use crate::dump::text;
 use crate::failure::{Answer, Failure};
+use crate::live;
 use crate::live::planes::{self, Missing, Plane};
-use crate::live::{self};
 use crate::output::{API_VERSION, render};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -16,6 +17,13 @@ use std::collections::BTreeMap;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Empty when it was not built in a git checkout.
 const REVISION: &str = env!("MELTEMI_GIT_REVISION");
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Detail {
+    Numbers,
+    Names,
+}
 
 /// What runs.
 #[derive(Debug, Default)]
@@ -32,8 +40,12 @@ pub(crate) fn run(args: &Version) -> Result<Answer, Failure> {
         false => (None, Vec::new()),
         true => live::ask(async { Ok(remote(args).await) })?,
     };
+    let detail = match args.short {
+        true => Detail::Numbers,
+        false => Detail::Names,
+    };
     let text = match args.output {
-        TextFormat::Text => lines(running.as_ref(), args.short),
+        TextFormat::Text => lines(running.as_ref(), detail),
         TextFormat::Json => render(Format::Json, &document(running.as_ref())),
         TextFormat::Yaml => render(Format::Yaml, &document(running.as_ref())),
     };
@@ -65,7 +77,7 @@ fn client_alone(failure: &Failure) -> String {
 }
 
 async fn ask(found: &[Plane]) -> Result<(Running, Vec<String>), Failure> {
-    let (said, notes) = planes::each(found, "/version").await?;
+    let (said, notes) = planes::each(found, "/version?output=json").await?;
     let planes = said.iter().map(|(plane, text)| {
         let name = plane.name.clone();
         [name, plane.revision.clone(), version_in(text)]
@@ -77,8 +89,8 @@ async fn ask(found: &[Plane]) -> Result<(Running, Vec<String>), Failure> {
     // Who answered once may be asked again; who does not answer now was named above.
     if let Ok((said, _)) = planes::each(found, "/debug/syncz").await {
         for (plane, text) in &said {
-            for proxy in items(&planes::parse(plane, text)?, "proxies") {
-                let version = super::proxy_status::version(proxy);
+            for proxy in proxy_status::proxies(&planes::parse(plane, text)?) {
+                let version = proxy_status::version(proxy);
                 *running.proxies.entry(version).or_default() += 1;
             }
         }
@@ -102,11 +114,11 @@ fn known(version: &str) -> &str {
     }
 }
 
-fn lines(running: Option<&Running>, short: bool) -> String {
-    let mut lines = match (short, REVISION.is_empty()) {
-        (true, _) => format!("{VERSION}\n"),
-        (false, true) => format!("meltemi {VERSION}\n"),
-        (false, false) => format!("meltemi {VERSION} ({REVISION})\n"),
+fn lines(running: Option<&Running>, detail: Detail) -> String {
+    let mut lines = match (detail, REVISION.is_empty()) {
+        (Detail::Numbers, _) => format!("{VERSION}\n"),
+        (Detail::Names, true) => format!("meltemi {VERSION}\n"),
+        (Detail::Names, false) => format!("meltemi {VERSION} ({REVISION})\n"),
     };
     let Some(Running { planes, proxies }) = running else {
         return lines;
@@ -120,9 +132,9 @@ fn lines(running: Option<&Running>, short: bool) -> String {
         by_version.entry(known(version)).or_default().push(shown);
     }
     for (version, names) in by_version {
-        lines.push_str(&match short {
-            true => format!("control plane version: {version}\n"),
-            false => format!("control plane version: {version} ({})\n", names.join(", ")),
+        lines.push_str(&match detail {
+            Detail::Numbers => format!("control plane version: {version}\n"),
+            Detail::Names => format!("control plane version: {version} ({})\n", names.join(", ")),
         });
     }
     let counted = proxies.iter().map(|(version, count)| {
@@ -171,11 +183,11 @@ mod tests {
 
     #[test]
     fn equal_versions_are_one_line() {
-        let text = lines(Some(&running()), false);
+        let text = lines(Some(&running()), Detail::Names);
         let expected = "control plane version: 0.1.0 (istiod-a revision default, istiod-b)\n\
                         data plane version: unknown (1 proxy), 1.40.0 (2 proxies)\n";
         assert!(text.ends_with(expected), "{text}");
-        assert!(lines(None, true).starts_with(VERSION));
+        assert!(lines(None, Detail::Numbers).starts_with(VERSION));
     }
 
     #[test]

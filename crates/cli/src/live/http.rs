@@ -55,6 +55,7 @@ async fn exchange(
         .method(method)
         .uri(path)
         .header(header::HOST, "localhost")
+        .header(header::ACCEPT, "application/json")
         .header(header::CONNECTION, "close")
         .body(Empty::<Bytes>::new())?;
     let response = sender.send_request(request).await?;

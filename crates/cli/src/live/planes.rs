@@ -142,7 +142,7 @@ pub(crate) async fn each(
 /// # Errors
 /// Nobody knows it, or nobody answers.
 pub(crate) async fn wanted(planes: &[Plane], proxy: &str) -> Result<(Plane, Value), Failure> {
-    let path = format!("/debug/config_dump?proxyID={proxy}");
+    let path = format!("/debug/config_dump?proxyID={proxy}&include_eds=true");
     let mut failure = None;
     for plane in planes {
         let response = match plane.door.send(&::http::Method::GET, &path).await {

@@ -49,6 +49,22 @@ impl Kubectl {
         command
     }
 
+    /// The command of another program with the same rights, inside the same network.
+    #[must_use]
+    pub fn beside(&self, program: &str, args: &[&str]) -> Command {
+        let wrapper = self.program.with_file_name("in-cluster");
+        let mut command = match wrapper.is_file() {
+            true => {
+                let mut command = Command::new(wrapper);
+                command.arg(program);
+                command
+            }
+            false => Command::new(program),
+        };
+        command.args(args).env("KUBECONFIG", &self.kubeconfig);
+        command
+    }
+
     /// What it prints.
     ///
     /// # Errors

@@ -17,11 +17,19 @@ const LEVELS: [&str; 7] = [
 /// The level with which a proxy starts.
 const START: &str = "warning";
 
+/// What becomes of the levels.
+pub(super) enum Levels<'a> {
+    /// These are set, if there are any.
+    Set(&'a [String]),
+    /// All are as at the start.
+    Reset,
+}
+
 /// Sets levels where that is asked for, and answers with those in force.
-pub(super) async fn run(look: &Look, level: &[String], reset: bool) -> Result<Answer, Failure> {
-    let orders = match reset {
-        true => vec![format!("/logging?level={START}")],
-        false => orders(level)?,
+pub(super) async fn run(look: &Look, levels: Levels<'_>) -> Result<Answer, Failure> {
+    let orders = match levels {
+        Levels::Reset => vec![format!("/logging?level={START}")],
+        Levels::Set(levels) => orders(levels)?,
     };
     let found = proxy::find(&look.whose).await?;
     let mut said = None;

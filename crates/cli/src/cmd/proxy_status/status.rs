@@ -30,7 +30,7 @@ struct Type {
     short: String,
     url: String,
     state: String,
-    /// When the state was reached, in seconds since 1970.
+    /// When something was last sent, in seconds since 1970.
     since: Option<i64>,
     error: String,
     refused: Vec<String>,
@@ -47,12 +47,19 @@ impl Proxy {
     }
 }
 
-/// The proxies in one answer.
+/// The proxies of an answer: a list, or a document of ours with one.
+pub(crate) fn proxies(document: &Value) -> impl Iterator<Item = &Value> {
+    let list = document.as_array();
+    list.into_iter().flatten().chain(items(document, "proxies"))
+}
+
+/// The rows of one answer.
 pub(super) fn read(plane: &str, document: &Value) -> Vec<Proxy> {
-    let proxies = items(document, "proxies");
-    proxies
+    proxies(document)
         .map(|proxy| {
-            let mut types: Vec<Type> = items(proxy, "types").map(one_type).collect();
+            let resources = proxy.get("resources").unwrap_or(&Value::Null);
+            let types = items(proxy, "types").map(|value| one_type(value, resources));
+            let mut types: Vec<Type> = types.collect();
             types.sort();
             Proxy {
                 name: text(proxy, "proxy"),
@@ -76,19 +83,22 @@ pub(crate) fn version(proxy: &Value) -> String {
         .unwrap_or_default()
 }
 
-fn one_type(value: &Value) -> Type {
+/// A type; `resources` has for each type address when something was sent.
+fn one_type(value: &Value, resources: &Value) -> Type {
     let state = text(value, "state");
+    let url = text(value, "type_url");
+    let since = resources.get(&url).and_then(|one| moment(one, "sentTime"));
     let sent = value.get("sentNonce").is_some_and(|nonce| !nonce.is_null());
     let refused = items(value, "quarantined").filter_map(Value::as_str);
     Type {
         short: text(value, "type").to_ascii_uppercase(),
-        url: text(value, "type_url"),
+        url,
         state: match state.as_str() {
             "STALE" if !sent => "NOT SENT".to_owned(),
             "NOT_SENT" => "NOT SENT".to_owned(),
             _ => state,
         },
-        since: moment(value, "lastUpdated"),
+        since,
         error: text(value, "error"),
         refused: refused.map(str::to_owned).collect(),
     }
@@ -178,7 +188,7 @@ pub(super) fn document(proxies: &[Proxy]) -> Value {
                 "type": one.short,
                 "typeUrl": one.url,
                 "state": one.state.replace(' ', "_"),
-                "lastUpdated": one.since.map(clock::rfc3339),
+                "lastSent": one.since.map(clock::rfc3339),
                 "error": one.error,
                 "refused": one.refused,
             })
@@ -209,8 +219,9 @@ mod tests {
         let document = json!({"proxies": [{
             "proxy": "web.shop", "nodeType": "sidecar", "clusterId": "Kubernetes",
             "version": "1.40.0", "peer": "127.0.0.1:9", "connectedAt": 100,
+            "resources": {"t/C": {"sentTime": "1970-01-01T00:02:00Z"}},
             "types": [
-                {"type": "cds", "typeUrl": "t/C", "state": "SYNCED", "sentNonce": "1", "lastUpdated": "1970-01-01T00:02:00Z"},
+                {"type": "cds", "typeUrl": "t/C", "state": "SYNCED", "sentNonce": "1"},
                 {"type": "eds", "typeUrl": "t/E", "state": "STALE", "sentNonce": "1"},
                 {"type": "lds", "typeUrl": "t/L", "state": "ERROR", "sentNonce": "1",
                  "error": "no such\ncluster", "quarantined": ["0.0.0.0_80"]},
@@ -250,7 +261,7 @@ web.shop refuses LDS (0.0.0.0_80): no such cluster
     fn scripts_get_moments_and_states_without_spaces() {
         let document = document(&shop());
         let types = &document["proxies"][0]["types"];
-        assert_eq!(types[0]["lastUpdated"], "1970-01-01T00:02:00Z");
+        assert_eq!(types[0]["lastSent"], "1970-01-01T00:02:00Z");
         assert_eq!(types[4]["state"], "NOT_SENT");
         assert_eq!(
             document["proxies"][0]["connectedAt"],
