@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use meltemi_e2e::Target;
 use meltemi_testkit::api_server::{ApiServer, Expiry, Resource};
 use meltemi_testkit::cluster::access::Kubectl;
+use meltemi_testkit::cluster::{Cluster, Component};
 use meltemi_testkit::paths::Scratch;
 use meltemi_testkit::wait;
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 
 const SERVICES: &str = "/api/v1/namespaces/pin/services";
 const RULES: &str = "/apis/networking.istio.io/v1/namespaces/pin/destinationrules";
@@ -66,7 +68,9 @@ fn ask(curl: &mut Command, url: &str) -> Result<Answer> {
         Ok(whole) => vec![whole],
         Err(_) => {
             let lines = body.lines().filter(|line| !line.is_empty());
-            lines.map(serde_json::from_str).collect::<Result<_, _>>()?
+            let plain =
+                |line| serde_json::from_str(line).unwrap_or_else(|_| json!({"plain": line}));
+            lines.map(plain).collect()
         }
     };
     Ok((code.parse()?, lines))
@@ -96,6 +100,7 @@ fn told((code, lines): &Answer) -> Vec<String> {
             "" if line.get("items").is_some() => told.push(listed(line)),
             "" if text(line, "/kind") == "Status" => told.push(refused(line)),
             "" if line.get("resources").is_some() => {}
+            "" if line.get("plain").is_some() => told.push(text(line, "/plain").to_owned()),
             "" => told.push(format!("object {}", name(line))),
             "ERROR" => told.push(format!("error {}", refused(object))),
             "BOOKMARK" => {
@@ -231,6 +236,10 @@ fn the_double_says_what_the_real_one_says() -> Result<()> {
     lists(&pair)?;
     watches(&pair)?;
     refusals(&pair)?;
+    pair.double.permit(&Resource::new("", "services"), true);
+    if let Some(node) = target.node() {
+        expired(&pair, node)?;
+    }
     drop(pair);
     kubectl.run(&["delete", "namespace", "pin", "--wait=false"])?;
     target.release()
@@ -306,7 +315,18 @@ fn watches(pair: &Pair<'_>) -> Result<()> {
     let watch = format!("{SERVICES}?watch=1&resourceVersion=%&timeoutSeconds=2");
     pair.same("a watch", &watch, from)?;
     pair.same("a watch from the future", &watch, ["999999999"; 2])?;
+    Ok(())
+}
+
+/// What an API server remembers begins when it started.
+fn expired(pair: &Pair<'_>, node: &Cluster) -> Result<()> {
+    node.kill(Component::ApiServer)?;
+    node.start(Component::ApiServer)?;
+    wait::every("the API server", (LONG, Duration::from_millis(200)), || {
+        Ok(pair.kubectl.run(&["get", "--raw", "/readyz"]).ok())
+    })?;
     pair.double.compact(Expiry::Event);
+    let watch = format!("{SERVICES}?watch=1&resourceVersion=%&timeoutSeconds=2");
     pair.same("a watch from the distant past", &watch, ["1", "1001"])?;
     Ok(())
 }

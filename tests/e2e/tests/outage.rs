@@ -3,12 +3,13 @@
 
 use anyhow::{Context, Result, ensure};
 use meltemi_e2e::load::Load;
-use meltemi_e2e::mesh::{self, Mesh};
+use meltemi_e2e::mesh::{self, Mesh, SYSTEM};
 use meltemi_e2e::replica::{metrics, names, sent};
 use meltemi_e2e::{Target, shop};
 use meltemi_testkit::cluster::access::Kubectl;
 use meltemi_testkit::cluster::{Cluster, Component};
-use meltemi_testkit::wait;
+use meltemi_testkit::{paths, wait};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,22 @@ const RESTORED: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
 
 const RESTARTS: u32 = 20;
+
+/// How soon what is wrong must be said: a kind that is missing is looked for every 4 s, one that is
+/// denied every 13 s at the latest.
+const SAID: Duration = Duration::from_secs(30);
+
+const ROLE: &str = "istiod-clusterrole-istio-system";
+/// The kind that may not be read for a while.
+const DENIED: &str = "destinationrules";
+/// The kind whose definition comes later.
+const LATER: &str = "networking.istio.io_serviceentries";
+const ODD: &str = "
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: odd, namespace: default}
+spec: {hosts: 7}
+";
 
 /// What happens to one installation.
 struct Stage<'a> {
@@ -49,20 +66,134 @@ fn kubernetes_fails_and_proxies_do_not_notice() -> Result<()> {
         pod,
         load,
     };
+    stage.bad_input()?;
     stage.the_api_server_restarts()?;
     stage.etcd_goes_back()?;
     target.release()
 }
 
 impl Stage<'_> {
+    /// What cannot be used is said, and changes nothing else.
+    fn bad_input(&self) -> Result<()> {
+        let quiet = self.errors()?;
+        self.a_mesh_configuration_that_is_none(quiet)?;
+        self.a_kind_that_is_denied(quiet)?;
+        self.an_object_from_before_its_schema(quiet)?;
+        eprintln!(
+            "bad input was said; {} requests, none failed",
+            self.load.answered()?
+        );
+        Ok(())
+    }
+
+    fn a_mesh_configuration_that_is_none(&self, quiet: f64) -> Result<()> {
+        let before = self.settled()?;
+        let map = ["configmap", "istio", "--namespace", SYSTEM];
+        let form = ["--output=jsonpath={.data.mesh}"];
+        let good = self.kubectl.run(&[&["get"], &map[..], &form].concat())?;
+        let write = |text: &str| {
+            let patch = format!("--patch={}", json!({"data": {"mesh": text}}));
+            self.kubectl
+                .run(&[&["patch"], &map[..], &["--type=merge", &patch]].concat())
+        };
+        write("connectTimeout: [")?;
+        self.said("MeshConfig istio-system/istio", quiet)?;
+        ensure!(self.sent()? == before, "the last good one is in force");
+        write(&good)?;
+        self.is_quiet(quiet)
+    }
+
+    fn a_kind_that_is_denied(&self, quiet: f64) -> Result<()> {
+        let role = ["get", "clusterrole", ROLE, "--output=json"];
+        let role: Value = serde_json::from_str(&self.kubectl.run(&role)?)?;
+        let mut less = role.clone();
+        let rules = less.get_mut("rules").and_then(Value::as_array_mut);
+        for rule in rules.context("rules")? {
+            let kinds = rule.get_mut("resources").and_then(Value::as_array_mut);
+            kinds.context("resources")?.retain(|kind| kind != DENIED);
+        }
+        self.write_role(&less)?;
+        // Rights are looked at when a watch begins.
+        self.restart()?;
+        self.said("MLT0501", quiet)?;
+        // Its objects stay in force, and other kinds go on.
+        shop::move_to(self.kubectl, "v2")?;
+        shop::answered(self.kubectl, "/moves", ("v2", SOON))?;
+        shop::move_to(self.kubectl, "v1")?;
+        shop::answered(self.kubectl, "/moves", ("v1", SOON))?;
+        self.write_role(&role)?;
+        self.is_quiet(quiet)
+    }
+
+    fn write_role(&self, role: &Value) -> Result<()> {
+        let patch = format!("--patch={}", json!({"rules": role.get("rules")}));
+        let role = ["patch", "clusterrole", ROLE, "--type=merge", &patch];
+        self.kubectl.run(&role)?;
+        Ok(())
+    }
+
+    /// The definition comes later than the control plane, and at first allows everything.
+    fn an_object_from_before_its_schema(&self, quiet: f64) -> Result<()> {
+        let file = paths::repository().join(format!("crds/{LATER}.yaml"));
+        let (group, plural) = LATER.split_once('_').context("a name")?;
+        let crd = format!("{plural}.{group}");
+        self.kubectl.run(&["delete", "crd", &crd])?;
+        let apply = ["apply", "--server-side", "--force-conflicts", "--filename"];
+        let apply = [&apply[..], &[&file.display().to_string()]].concat();
+        self.kubectl.run(&apply)?;
+        let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        let loosen = [0, 1, 2].map(|at| {
+            let path = format!("/spec/versions/{at}/schema/openAPIV3Schema");
+            json!({"op": "replace", "path": path, "value": any})
+        });
+        let loosen = format!("--patch={}", Value::from(loosen.to_vec()));
+        self.kubectl
+            .run(&["patch", "crd", &crd, "--type=json", &loosen])?;
+        wait::every("the object to be taken", (BACK, LOOK), || {
+            Ok(self.kubectl.apply(ODD).ok())
+        })?;
+        self.said("ServiceEntry default/odd", quiet)?;
+        self.kubectl.run(&apply)?;
+        shop::move_to(self.kubectl, "v2")?;
+        shop::answered(self.kubectl, "/moves", ("v2", SOON))?;
+        shop::move_to(self.kubectl, "v1")?;
+        self.kubectl.run(&["delete", "serviceentry", "odd"])?;
+        self.is_quiet(quiet)
+    }
+
+    fn errors(&self) -> Result<f64> {
+        let samples = metrics(self.kubectl, &self.pod, &["meltemi_diagnostics"])?;
+        let mut errors = samples.iter().filter(|(name, _)| name.contains("error"));
+        Ok(errors.next().map_or(0.0, |(_, value)| *value))
+    }
+
+    /// Waits until there is one more error, and the log says this.
+    fn said(&self, text: &str, quiet: f64) -> Result<()> {
+        wait::every(&format!("{text} to be said"), (SAID, LOOK), || {
+            let log = ["logs", &self.pod, "--namespace", SYSTEM];
+            let said = self.kubectl.run(&log)?.contains(text);
+            Ok((said && self.errors()? > quiet).then_some(()))
+        })
+    }
+
+    fn is_quiet(&self, quiet: f64) -> Result<()> {
+        wait::every("nothing to be wrong any more", (SAID, LOOK), || {
+            Ok((self.errors()? <= quiet).then_some(()))
+        })
+    }
+
+    fn restart(&self) -> Result<()> {
+        self.node.kill(Component::ApiServer)?;
+        self.node.start(Component::ApiServer)?;
+        self.ready()
+    }
+
     /// F01: nothing is sent for it, and a change arrives at once.
     fn the_api_server_restarts(&self) -> Result<()> {
         let before = self.settled()?;
         let begun = Instant::now();
         for _ in 0..RESTARTS {
-            self.node.kill(Component::ApiServer)?;
-            self.node.start(Component::ApiServer)?;
-            self.ready()?;
+            self.restart()?;
         }
         let took = begun.elapsed();
         let after = self.sent()?;

@@ -135,6 +135,11 @@ fn failure(code: u16, reason: &str, message: &str) -> Value {
     })
 }
 
+/// The answer where nothing is, which is no Status.
+fn nowhere() -> (u16, Value) {
+    (404, json!("404 page not found"))
+}
+
 /// Why a kind cannot be read.
 fn refused(store: &Store, resource: &Resource) -> Option<(u16, Value)> {
     if store.denied.contains(resource) {
@@ -145,12 +150,7 @@ fn refused(store: &Store, resource: &Resource) -> Option<(u16, Value)> {
         return Some((403, failure(403, "Forbidden", &message)));
     }
     let known = store.content.objects.contains_key(resource);
-    (!known).then(|| {
-        (
-            404,
-            failure(404, "NotFound", "the server could not find it"),
-        )
-    })
+    (!known).then(nowhere)
 }
 
 /// Discovery and lists.
@@ -218,7 +218,7 @@ fn discovery(store: &Store, query: &Query) -> (u16, Value) {
     let group = match parts.as_slice() {
         ["api", _] => "",
         ["apis", group, _] => group,
-        _ => return (404, failure(404, "NotFound", "no such path")),
+        _ => return nowhere(),
     };
     let of_group = store
         .content
@@ -229,7 +229,7 @@ fn discovery(store: &Store, query: &Query) -> (u16, Value) {
         .map(|resource| json!({"name": resource.plural}))
         .collect();
     match resources.is_empty() {
-        true => (404, failure(404, "NotFound", "no such group")),
+        true => nowhere(),
         false => (
             200,
             json!({"kind": "APIResourceList", "resources": resources}),
@@ -238,7 +238,10 @@ fn discovery(store: &Store, query: &Query) -> (u16, Value) {
 }
 
 fn write_json(out: &mut TcpStream, code: u16, body: &Value) -> io::Result<()> {
-    let body = body.to_string();
+    let body = match body {
+        Value::String(plain) => plain.clone(),
+        other => other.to_string(),
+    };
     write!(
         out,
         "HTTP/1.1 {code} Answer\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
@@ -330,7 +333,8 @@ fn begin<'a>(
 
 fn watch(shared: &Shared, query: &Query, out: &mut TcpStream) -> io::Result<()> {
     let Some((resource, _)) = query.resource() else {
-        return write_json(out, 404, &failure(404, "NotFound", "no such path"));
+        let (code, body) = nowhere();
+        return write_json(out, code, &body);
     };
     let (begun, epoch) = {
         let store = shared.store();
