@@ -65,6 +65,7 @@ impl Secure {
                 namespace: config.namespace.clone(),
                 domain: config.domain.clone(),
                 revision: config.revision.clone(),
+                tags: config.tags.clone(),
                 others: config.hosts.clone(),
             },
             plane: plane.clone(),

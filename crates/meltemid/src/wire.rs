@@ -131,6 +131,7 @@ async fn live(config: Config, metrics: Metrics) -> Result<(), Failure> {
             namespace: config.namespace.clone(),
             scoped_gateways: config.scoped_gateways,
             revision: config.revision.as_str().into(),
+            tags: config.tags.iter().map(|tag| tag.as_str().into()).collect(),
         }),
         plane: plane.clone(),
         changes,

@@ -74,7 +74,7 @@ impl Registry {
 
     /// Records a change. Cheap; nothing is rebuilt before [`Registry::publish`].
     pub fn apply(&mut self, change: Change) {
-        let change = discovery::of_revision(change, &self.settings.revision);
+        let change = discovery::of_revision(change, &self.settings);
         let review = self.discovery.observe(&change);
         if let Some(change) = self.discovery.admit(change) {
             self.fold(change);

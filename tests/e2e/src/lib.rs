@@ -1,6 +1,8 @@
 //! What the tests on a real Kubernetes share: the cluster, images, and a look at the machine that
 //! tells whether a cluster left anything behind.
 
+pub mod calls;
+pub mod golden;
 pub mod inventory;
 pub mod load;
 mod machine;
