@@ -1,11 +1,15 @@
 //! The control plane of Meltemi: parse flags, wire the parts, run.
 
+mod about;
 mod args;
 mod authority;
 mod callers;
 mod cleanup;
 mod clients;
 mod clock;
+mod controlz;
+mod desk;
+mod events;
 mod families;
 mod http;
 mod node;

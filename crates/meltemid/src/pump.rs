@@ -4,6 +4,7 @@
 //! the last one cost, at most 100 ms of quiet and 1 s of waiting in all.
 
 use crate::clock;
+use crate::events::Events;
 use crate::plane::Plane;
 use crate::report::Report;
 use meltemi_api::Change;
@@ -36,6 +37,7 @@ pub(crate) struct Pump {
     pub(crate) debounce: Debounce,
     /// Sources that have not been read whole yet.
     pub(crate) waiting: BTreeSet<Arc<str>>,
+    pub(crate) events: Events,
     pub(crate) synced: Gate,
 }
 
@@ -87,6 +89,7 @@ impl Pump {
         if let Change::Synced { source } = &change {
             self.waiting.remove(source);
         }
+        self.events.note(&change);
         self.registry.apply(change);
     }
 
@@ -104,7 +107,9 @@ impl Pump {
 
     fn publish(&mut self, seen: Instant, report: &mut Report) -> Last {
         let start = clock::now();
+        let waited = start.saturating_duration_since(seen);
         let published = self.registry.publish();
+        self.events.published(&published.snapshot);
         self.plane.publish(published, seen);
         let diagnostics = self.plane.diagnostics();
         count(&diagnostics);
@@ -112,7 +117,8 @@ impl Pump {
         self.synced.open();
         let end = clock::now();
         let cost = end.saturating_duration_since(start);
-        metrics::histogram!("pilot_proxy_convergence_time").record(cost.as_secs_f64());
+        metrics::histogram!("pilot_debounce_time").record(waited.as_secs_f64());
+        metrics::histogram!("pilot_pushcontext_init_seconds").record(cost.as_secs_f64());
         Last {
             at: Some(end),
             cost,
