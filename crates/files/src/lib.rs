@@ -17,4 +17,4 @@ mod scan;
 
 pub use directory::{Directory, Options};
 pub use error::{FollowError, OpenError};
-pub use once::{Input, Named, documents, read, read_mesh_config, texts};
+pub use once::{Input, Named, documents, read, read_mesh_config, read_mesh_networks, texts};

@@ -88,6 +88,16 @@ impl Audiences {
     }
 }
 
+/// The audiences in a list with commas.
+pub(crate) fn each(audience: &str) -> impl Iterator<Item = &str> {
+    let all = audience.split(',').map(str::trim);
+    all.filter(|one| !one.is_empty())
+}
+
+fn names(audience: &str, one: &str) -> bool {
+    each(audience).any(|wanted| wanted == one)
+}
+
 /// When the token says that it ends, unless it says itself that it cannot be good.
 pub(crate) fn plausible(
     token: &str,
@@ -97,7 +107,7 @@ pub(crate) fn plausible(
     let Some(claims) = claims(token) else {
         return refused("the token is no service account token; show the projected one");
     };
-    if !claims.aud.all().iter().any(|one| one == audience) {
+    if !claims.aud.all().iter().any(|one| names(audience, one)) {
         return refused(format!(
             "the token is for {:?}, not for {audience:?}; project one with that audience",
             claims.aud.all()
@@ -136,7 +146,7 @@ pub(crate) fn judge(
         return refused("the API server does not accept the token");
     }
     let audiences = status.audiences.as_deref().unwrap_or_default();
-    if !audiences.iter().any(|one| one == audience) {
+    if !audiences.iter().any(|one| names(audience, one)) {
         return refused(format!(
             "the API server does not confirm the audience {audience:?}"
         ));

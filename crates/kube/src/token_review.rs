@@ -4,7 +4,7 @@
 //! Answers are remembered by the token's SHA-256, never by the token. A good one counts until the
 //! token ends and no longer than the patience says, since the pod may be gone by then.
 
-use crate::token::{TokenError, TokenUser, judge, plausible};
+use crate::token::{TokenError, TokenUser, each, judge, plausible};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
@@ -68,7 +68,8 @@ struct State {
 }
 
 impl TokenReviewer {
-    /// A reviewer of tokens for `audience`; an empty one is none, and nothing is accepted.
+    /// A reviewer of tokens for `audience`, or one of several with commas between them; an empty one
+    /// is none, and nothing is accepted.
     #[must_use]
     pub fn new(client: Client, audience: &str, patience: Patience) -> Arc<Self> {
         Arc::new(Self {
@@ -149,7 +150,7 @@ impl TokenReviewer {
         let review = TokenReview {
             spec: TokenReviewSpec {
                 token: Some(token.expose().clone()),
-                audiences: Some(vec![self.audience.clone()]),
+                audiences: Some(each(&self.audience).map(str::to_owned).collect()),
             },
             ..TokenReview::default()
         };

@@ -56,7 +56,7 @@ pub(crate) struct Args {
     /// root namespace counts, and is followed.
     #[arg(long = "meshConfig", alias = "mesh-config", value_name = "FILE")]
     mesh_config: Option<PathBuf>,
-    /// Mesh networks; not there yet.
+    /// Mesh networks, read and checked once. They have no effect yet beside what is said of them.
     #[arg(
         long = "networksConfig",
         alias = "networks-config",
@@ -87,9 +87,17 @@ pub(crate) struct Args {
     /// How log lines look.
     #[arg(long = "log-format", value_enum, default_value = "text")]
     log_format: LogFormat,
-    /// `default` behaves as Istio does; `strict` comes later. istiod's `true|false` is ignored.
+    /// `default` behaves as Istio does. `strict` asks who calls the debug pages on loopback, too;
+    /// the rest of it comes later. istiod's `true|false` is ignored.
     #[arg(long, default_value = "default")]
     profile: String,
+    /// The port on loopback where log levels are shown and set; 0 is nowhere [default: 9876 in a
+    /// pod, else nowhere].
+    #[arg(long = "ctrlz_port", alias = "ctrlz-port", value_name = "PORT")]
+    ctrlz_port: Option<u16>,
+    /// The audiences of which a token must have one, separated by commas.
+    #[arg(long, env = "TOKEN_AUDIENCES", hide = true, default_value = "istio-ca")]
+    token_audiences: String,
     /// What is logged, for example `warn,meltemi=debug`.
     #[arg(long, env = "MELTEMI_LOG", hide = true)]
     log: Option<String>,
@@ -145,6 +153,7 @@ pub(crate) struct Config {
     /// The API server that is read and that knows callers; `None` is a laptop.
     pub(crate) access: Option<Access>,
     pub(crate) mesh_config: Option<PathBuf>,
+    pub(crate) mesh_networks: Option<PathBuf>,
     pub(crate) grpc: Option<SocketAddr>,
     /// Only with an API server.
     pub(crate) secure_grpc: Option<SocketAddr>,
@@ -152,6 +161,12 @@ pub(crate) struct Config {
     pub(crate) hosts: Vec<String>,
     pub(crate) http: Option<SocketAddr>,
     pub(crate) monitoring: Option<SocketAddr>,
+    /// On loopback.
+    pub(crate) controlz: Option<SocketAddr>,
+    /// The audiences that tokens must have one of, separated by commas.
+    pub(crate) audience: String,
+    /// The strict profile.
+    pub(crate) strict: bool,
     pub(crate) port_file: Option<PathBuf>,
     pub(crate) domain: String,
     pub(crate) cluster: ClusterId,
@@ -187,6 +202,8 @@ impl Args {
             port_file,
             log_format,
             profile,
+            ctrlz_port,
+            token_audiences,
             log,
             debounce_after,
             debounce_max,
@@ -198,7 +215,6 @@ impl Args {
             custom_host,
             kubernetes_service_host,
         } = self;
-        refuse_later("--networksConfig", networks_config.is_some())?;
         let in_pod = kubernetes_service_host.is_some_and(|host| !host.is_empty());
         let access = access(kubeconfig, in_pod && config_dir.is_empty());
         let (secure_grpc, unused) = match &access {
@@ -225,6 +241,10 @@ impl Args {
                 .collect::<Result<_, _>>()?,
             access,
             mesh_config,
+            mesh_networks: networks_config,
+            controlz: controlz(ctrlz_port, in_pod),
+            audience: token_audiences,
+            strict: profile == "strict",
             secure_grpc: address("--secureGRPCAddr", &secure_grpc)?,
             hosts: listed(&custom_host),
             grpc: address("--grpcAddr", &grpc_addr)?,
@@ -276,11 +296,10 @@ fn access(kubeconfig: Option<PathBuf>, own_cluster: bool) -> Option<Access> {
     }
 }
 
-fn refuse_later(flag: &str, given: bool) -> Result<(), String> {
-    match given {
-        true => Err(format!("{flag} is not supported yet; use --config-dir")),
-        false => Ok(()),
-    }
+/// Where log levels are shown and set.
+fn controlz(port: Option<u16>, in_pod: bool) -> Option<SocketAddr> {
+    let port = port.or_else(|| in_pod.then_some(9876))?;
+    (port != 0).then(|| SocketAddr::from(([127, 0, 0, 1], port)))
 }
 
 /// An address that would be served only with a certificate, of which there is none.
@@ -295,7 +314,9 @@ fn read_profile(profile: &str) -> Result<Option<String>, String> {
         "true" | "false" => Ok(Some(
             "--profile true|false is istiod's pprof switch and is ignored here".into(),
         )),
-        "strict" => Err("--profile strict is not supported yet; use default".into()),
+        "strict" => Ok(Some(
+            "--profile strict guards the debug pages; the rest of it is not there yet".into(),
+        )),
         other => Err(format!(
             "--profile {other:?} is unknown; use default or strict"
         )),
@@ -389,10 +410,6 @@ mod tests {
                 "--shutdownDuration",
             ),
             (&["--config-dir", "/a", "--profile", "lax"], "--profile"),
-            (
-                &["--config-dir", "/a", "--networksConfig", "/n"],
-                "--networksConfig",
-            ),
             (&[], "--config-dir"),
         ] {
             assert!(read(args).unwrap_err().contains(flag), "{args:?}");

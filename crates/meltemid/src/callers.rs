@@ -12,9 +12,6 @@ use meltemi_types::{ClusterId, Namespace};
 use meltemi_xds::{Account, Authenticator, Caller, Credentials, Identity, Unknown};
 use std::sync::Arc;
 
-/// The audience that tokens must be for.
-pub(crate) const AUDIENCE: &str = "istio-ca";
-
 /// Knows callers.
 #[derive(Clone)]
 pub(crate) struct Callers {
@@ -112,6 +109,18 @@ pub(crate) enum View {
 }
 
 impl View {
+    /// What somebody of a known identity may see; nobody in particular may see nothing.
+    pub(crate) fn of(identity: &Identity, root: &Namespace) -> Option<Self> {
+        let account = match identity {
+            Identity::Proxy { account, pod: _ } | Identity::DebugOnly { account } => account,
+            Identity::Unasked => return None,
+        };
+        Some(match account.namespace == *root {
+            true => Self::All,
+            false => Self::Namespace(account.namespace.clone()),
+        })
+    }
+
     /// True when it shows the proxy called `key` (`POD.NAMESPACE`).
     pub(crate) fn shows(&self, key: &str) -> bool {
         match self {
@@ -127,14 +136,9 @@ impl View {
 impl Callers {
     /// What a remote caller of the debug pages may see.
     pub(crate) async fn view(&self, credentials: Credentials) -> Result<View, Unknown> {
-        let account = match self.know(credentials).await?.identity {
-            Identity::Proxy { account, pod: _ } | Identity::DebugOnly { account } => account,
-            Identity::Unasked => return Err(Unknown::Unproved("nobody is known".to_owned())),
-        };
-        Ok(match account.namespace == self.namespace {
-            true => View::All,
-            false => View::Namespace(account.namespace),
-        })
+        let identity = self.know(credentials).await?.identity;
+        let nobody = || Unknown::Unproved("nobody is known".to_owned());
+        View::of(&identity, &self.namespace).ok_or_else(nobody)
     }
 }
 

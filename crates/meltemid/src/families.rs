@@ -31,9 +31,50 @@ const fn seconds(name: &'static str, help: &'static str) -> Family {
     }
 }
 
+/// Istio's bounds in bytes: one, 10 kB, 1, 4, 10 and 40 MB.
+const BYTES: &[f64] = &[1.0, 1e4, 1e6, 4e6, 1e7, 4e7];
+
 /// Everything that is exposed.
 pub(crate) const FAMILIES: &[Family] = &[
-    gauge("pilot_xds", "Streams that are open."),
+    gauge("pilot_xds", "Proxies that are connected."),
+    gauge("pilot_info", "The version of this control plane."),
+    gauge("istio_build", "The version of this component."),
+    gauge("pilot_services", "Services that are known."),
+    gauge("pilot_virt_services", "VirtualServices in force."),
+    counter(
+        "pilot_push_triggers",
+        "Changes that were published, by what changed.",
+    ),
+    counter(
+        "pilot_inbound_updates",
+        "Changes that came in, by what changed.",
+    ),
+    counter(
+        "pilot_k8s_cfg_events",
+        "Changes of configuration objects, by kind and event.",
+    ),
+    counter(
+        "pilot_k8s_reg_events",
+        "Changes of services, endpoints, pods and nodes, by kind and event.",
+    ),
+    seconds("pilot_xds_push_time", "Time to make a response, by type."),
+    Family {
+        name: "pilot_xds_config_size_bytes",
+        help: "Bytes of a response's resources, by type.",
+        shape: Shape::Histogram(BYTES),
+    },
+    counter(
+        "pilot_total_xds_internal_errors",
+        "Streams that ended in a bug.",
+    ),
+    seconds(
+        "pilot_debounce_time",
+        "Time from the first change to the start of its publication.",
+    ),
+    seconds(
+        "pilot_pushcontext_init_seconds",
+        "Time to turn changes into configuration.",
+    ),
     gauge(
         "citadel_server_root_cert_expiry_timestamp",
         "When the root certificate ends, in seconds since 1970.",
@@ -49,7 +90,7 @@ pub(crate) const FAMILIES: &[Family] = &[
     ),
     seconds(
         "pilot_proxy_convergence_time",
-        "Time to turn changes into configuration.",
+        "Time from a change to a proxy that has confirmed all of it.",
     ),
     counter(
         "meltemi_translate_builds_total",

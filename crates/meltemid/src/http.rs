@@ -4,16 +4,16 @@
 //! busy. Debug pages are free on loopback; elsewhere a caller shows a token and sees the proxies of
 //! its namespace, or everything when that is the root namespace (T64).
 
-mod debug;
-
+use crate::about::About;
 use crate::callers::{Callers, View};
-use crate::plane::Plane;
+use crate::desk::pages::{Ask, PAGES, Reply};
+use crate::desk::{Desk, Query as Parts};
 use axum::Json;
 use axum::extract::connect_info::ConnectInfo;
-use axum::extract::{Query, Request, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use meltemi_runtime::drain::Drain;
@@ -21,23 +21,21 @@ use meltemi_runtime::metrics::Metrics;
 use meltemi_runtime::ready::Readiness;
 use meltemi_xds::debug::Clients;
 use meltemi_xds::{Credentials, Unknown};
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 /// What the pages show.
 pub(crate) struct Pages {
-    pub(crate) plane: Plane,
+    pub(crate) desk: Desk,
     pub(crate) clients: Clients,
     /// Knows remote callers of debug pages; `None` knows nobody.
     pub(crate) callers: Option<Arc<Callers>>,
     pub(crate) readiness: Readiness,
     pub(crate) metrics: Metrics,
-    /// `POD.NAMESPACE` of this control plane.
-    pub(crate) identity: String,
-    pub(crate) revision: String,
 }
+
+/// What accounts of other namespaces than the root may see, of the proxies of their own.
+const OF_A_NAMESPACE: [&str; 4] = ["config_dump", "edsz", "ndsz", "syncz"];
 
 /// Serves the pages until drained. The last answer to `/ready` is "not any more".
 pub(crate) async fn serve(
@@ -74,13 +72,8 @@ fn serve_here(socket: TcpListener, pages: Arc<Pages>, mut drain: Drain) -> Resul
 
 fn router(pages: Arc<Pages>) -> Router {
     let debug = Router::new()
-        .route("/debug/registryz", get(registryz))
-        .route("/debug/endpointz", get(endpointz))
-        .route("/debug/configz", get(configz))
-        .route("/debug/diagnosticz", get(diagnosticz))
-        .layer(middleware::from_fn(everything))
-        .route("/debug/syncz", get(syncz))
-        .route("/debug/config_dump", get(config_dump))
+        .route("/debug", get(index))
+        .route("/debug/{name}", get(page))
         .layer(middleware::from_fn_with_state(pages.clone(), admit));
     Router::new()
         .route("/ready", get(ready))
@@ -97,7 +90,8 @@ async fn admit(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let view = match (&pages.callers, peer.ip().to_canonical().is_loopback()) {
+    let free = peer.ip().to_canonical().is_loopback() && !pages.desk.about.strict;
+    let view = match (&pages.callers, free) {
         (_, true) => View::All,
         (None, false) => {
             let text = "debug pages are served on loopback only; use kubectl port-forward\n";
@@ -117,14 +111,6 @@ async fn admit(
     next.run(request).await
 }
 
-/// For pages that show more than one namespace.
-async fn everything(Extension(view): Extension<View>, request: Request, next: Next) -> Response {
-    match view {
-        View::All => next.run(request).await,
-        View::Namespace(_) => forbidden("this page is for accounts of the root namespace\n"),
-    }
-}
-
 fn forbidden(text: &'static str) -> Response {
     (StatusCode::FORBIDDEN, text).into_response()
 }
@@ -140,14 +126,19 @@ async fn ready(State(pages): State<Arc<Pages>>) -> Response {
     }
 }
 
-async fn version(State(pages): State<Arc<Pages>>) -> Json<Value> {
-    Json(json!({
-        "apiVersion": "cli.meltemi.io/v1",
-        "kind": "Version",
-        "version": env!("CARGO_PKG_VERSION"),
-        "revision": pages.revision,
-        "identity": pages.identity,
-    }))
+/// Istio's line of text; JSON for who asks for it, by header or with `?output=json`.
+async fn version(
+    State(pages): State<Arc<Pages>>,
+    Query(query): Query<Parts>,
+    headers: HeaderMap,
+) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
+    let json = accept.is_some_and(|types| types.contains("application/json"))
+        || query.get("output").is_some_and(|output| output == "json");
+    match json {
+        true => Json(pages.desk.about.document()).into_response(),
+        false => About::line().into_response(),
+    }
 }
 
 async fn metrics(State(pages): State<Arc<Pages>>) -> Response {
@@ -155,54 +146,48 @@ async fn metrics(State(pages): State<Arc<Pages>>) -> Response {
     ([(header::CONTENT_TYPE, kind)], pages.metrics.render()).into_response()
 }
 
-async fn syncz(State(pages): State<Arc<Pages>>, Extension(view): Extension<View>) -> Json<Value> {
-    let mut clients = pages.clients.snapshot();
-    clients.retain(|client| view.shows(&client.key));
-    Json(debug::syncz(&clients))
+/// The table of pages, for a browser.
+async fn index() -> Html<String> {
+    let rows = PAGES.iter().map(|page| {
+        let (name, help) = (page.name, escape(page.help));
+        format!("<tr><td><a href='/debug/{name}'>/debug/{name}</a></td><td>{help}</td></tr>\n")
+    });
+    Html(format!(
+        "<!DOCTYPE html>\n<html>\n<head><title>Meltemi: debug pages</title></head>\n<body>\n\
+         <p>Every page is JSON; add <b>?pretty</b> for one that people can read.</p>\n\
+         <table>\n<tr><th>Page</th><th>What it shows</th></tr>\n{}</table>\n</body>\n</html>\n",
+        rows.collect::<String>()
+    ))
 }
 
-async fn config_dump(
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;")
+}
+
+/// One of the debug pages.
+async fn page(
     State(pages): State<Arc<Pages>>,
     Extension(view): Extension<View>,
-    Query(query): Query<BTreeMap<String, String>>,
+    Path(name): Path<String>,
+    Query(query): Query<Parts>,
 ) -> Response {
-    let Some(proxy) = query.get("proxyID") else {
-        return (
-            StatusCode::BAD_REQUEST,
-            "say which proxy: ?proxyID=POD.NAMESPACE\n",
-        )
-            .into_response();
-    };
-    if !view.shows(proxy) {
-        return forbidden("you see the proxies of your own namespace only\n");
+    if view != View::All && !OF_A_NAMESPACE.contains(&name.as_str()) {
+        return forbidden("this page is for accounts of the root namespace\n");
     }
-    match pages
-        .plane
-        .held(proxy)
-        .map(|held| debug::config_dump(&held))
-    {
-        Some(Ok(document)) => Json(document).into_response(),
-        Some(Err(message)) => (StatusCode::INTERNAL_SERVER_ERROR, message).into_response(),
-        None => {
-            let text =
-                format!("proxy {proxy} is not connected; /debug/syncz lists those that are\n");
-            (StatusCode::NOT_FOUND, text).into_response()
+    let ask = Ask {
+        clients: &pages.clients,
+        query: &query,
+        view: &view,
+    };
+    match pages.desk.page(&name, &ask) {
+        Reply::Json(value) if query.contains_key("pretty") => {
+            let kind = [(header::CONTENT_TYPE, "application/json")];
+            (kind, format!("{value:#}\n")).into_response()
+        }
+        Reply::Json(value) => Json(value).into_response(),
+        Reply::Refused(status, why) => {
+            let status = StatusCode::from_u16(status);
+            (status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), why).into_response()
         }
     }
-}
-
-async fn registryz(State(pages): State<Arc<Pages>>) -> Json<Value> {
-    Json(debug::registryz(&pages.plane.snapshot()))
-}
-
-async fn endpointz(State(pages): State<Arc<Pages>>) -> Json<Value> {
-    Json(debug::endpointz(&pages.plane.snapshot()))
-}
-
-async fn configz(State(pages): State<Arc<Pages>>) -> Json<Value> {
-    Json(debug::configz(&pages.plane.snapshot()))
-}
-
-async fn diagnosticz(State(pages): State<Arc<Pages>>) -> Json<Value> {
-    Json(debug::diagnosticz(&pages.plane.diagnostics()))
 }

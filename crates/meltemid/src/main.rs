@@ -1,5 +1,6 @@
 //! The control plane of Meltemi: parse flags, wire the parts, run.
 
+mod about;
 mod alike;
 mod args;
 mod authority;
@@ -7,6 +8,9 @@ mod callers;
 mod cleanup;
 mod clients;
 mod clock;
+mod controlz;
+mod desk;
+mod events;
 mod families;
 mod http;
 mod node;

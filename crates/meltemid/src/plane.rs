@@ -1,6 +1,7 @@
 //! Where snapshots become what each connected proxy should have: the translator and the clients
 //! behind one lock that is never held across an await.
 
+use crate::callers::View;
 use crate::clients::{Client, Round};
 use crate::status::{Book, Tally};
 use crate::{clock, node};
@@ -9,7 +10,7 @@ use meltemi_registry::Published;
 use meltemi_translate::compose::{Extent, Outbound};
 use meltemi_translate::{Assigned, Translator, document};
 use meltemi_types::{Code, Diagnostic, Severity, TrustDomain, TypeUrl};
-use meltemi_xds::{Attachment, ClientId, ClientInfo, Confirmed, Culprit, Event, Refusal, Source};
+use meltemi_xds::{Attachment, ClientId, ClientInfo, Confirmed, Culprit, Event, Refusal};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -103,17 +104,41 @@ impl Plane {
         all
     }
 
-    /// What the proxies of this name (`POD.NAMESPACE`) should have.
-    pub(crate) fn held(&self, key: &str) -> Option<Held> {
+    /// What the proxy of this name (`POD.NAMESPACE`) should have, of those that may be seen; without
+    /// one of it, the first that has it in its name, as istiod finds them.
+    pub(crate) fn held(&self, name: &str, view: &View) -> Option<Held> {
         let state = self.state();
-        let client = state.clients.values().find(|c| &*c.key == key)?;
+        let mut seen = state.clients.values().filter(|c| view.shows(&c.key));
+        let exact = seen.clone().find(|c| &*c.key == name);
+        let client = exact.or_else(|| seen.find(|c| c.key.contains(name)))?;
         let objects = state.translator.snapshot().diagnostics.iter().cloned();
         Some(Held {
             node: client.node.clone(),
+            proxy: client.proxy.clone(),
             assigned: client.assigned.clone(),
             diagnostics: objects.chain(client.assigned.diagnostics()).collect(),
         })
     }
+
+    /// Every connected proxy.
+    pub(crate) fn connected(&self) -> BTreeMap<ClientId, Connected> {
+        let state = self.state();
+        let all = state.clients.iter();
+        all.map(|(id, client)| {
+            let (node, proxy) = (client.node.clone(), client.proxy.clone());
+            (*id, Connected { node, proxy })
+        })
+        .collect()
+    }
+}
+
+/// A connected proxy.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    /// Who it says that it is.
+    pub(crate) node: Arc<Value>,
+    /// The same, understood.
+    pub(crate) proxy: Arc<Proxy>,
 }
 
 /// What one proxy should have, and all that is wrong with it.
@@ -121,6 +146,8 @@ impl Plane {
 pub(crate) struct Held {
     /// Who the proxy says that it is.
     pub(crate) node: Arc<Value>,
+    /// The same, understood.
+    pub(crate) proxy: Arc<Proxy>,
     /// Its resources.
     pub(crate) assigned: Assigned,
     /// What is wrong with objects and with what was made of them for it.
@@ -229,6 +256,7 @@ impl State {
         if let Some((_, seen)) = self.seen.iter().find(|(g, _)| *g == generation) {
             let span = clock::now().saturating_duration_since(*seen);
             metrics::histogram!("meltemi_config_propagation_seconds").record(span.as_secs_f64());
+            metrics::histogram!("pilot_proxy_convergence_time").record(span.as_secs_f64());
         }
     }
 
@@ -294,12 +322,14 @@ fn hand_over(client: &mut Client, next: Assigned, generation: u64, round: &mut R
     }
 }
 
-impl Source for Plane {
-    fn attach(&self, client: &ClientInfo) -> Result<Attachment, Refusal> {
+impl Plane {
+    /// A client has sent its first request.
+    pub(crate) fn attach(&self, client: &ClientInfo) -> Result<Attachment, Refusal> {
         self.state().attach(client)
     }
 
-    fn report(&self, client: ClientId, event: Event) {
+    /// Something happened on the stream of an attached client.
+    pub(crate) fn report(&self, client: ClientId, event: Event) {
         let mut state = self.state();
         match event {
             Event::Acked {

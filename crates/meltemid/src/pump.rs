@@ -5,6 +5,7 @@
 
 use crate::alike::Alike;
 use crate::clock;
+use crate::events::Events;
 use crate::plane::Plane;
 use crate::report::Report;
 use meltemi_api::Change;
@@ -37,6 +38,7 @@ pub(crate) struct Pump {
     pub(crate) debounce: Debounce,
     /// Sources that have not been read whole yet.
     pub(crate) waiting: BTreeSet<Arc<str>>,
+    pub(crate) events: Events,
     pub(crate) synced: Gate,
 }
 
@@ -89,6 +91,7 @@ impl Pump {
         if let Change::Synced { source } = &change {
             self.waiting.remove(source);
         }
+        self.events.note(&change);
         self.registry.apply(change);
     }
 
@@ -106,7 +109,9 @@ impl Pump {
 
     fn publish(&mut self, seen: Instant, report: &mut Report) -> Last {
         let start = clock::now();
+        let waited = start.saturating_duration_since(seen);
         let published = self.registry.publish();
+        self.events.published(&published.snapshot);
         self.plane.publish(published, seen);
         let diagnostics = self.plane.diagnostics();
         count(&diagnostics);
@@ -114,7 +119,8 @@ impl Pump {
         self.synced.open();
         let end = clock::now();
         let cost = end.saturating_duration_since(start);
-        metrics::histogram!("pilot_proxy_convergence_time").record(cost.as_secs_f64());
+        metrics::histogram!("pilot_debounce_time").record(waited.as_secs_f64());
+        metrics::histogram!("pilot_pushcontext_init_seconds").record(cost.as_secs_f64());
         Last {
             at: Some(end),
             cost,

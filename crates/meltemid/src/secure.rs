@@ -5,7 +5,8 @@
 
 use crate::args::Config;
 use crate::authority::{Keeper, Names};
-use crate::callers::{AUDIENCE, Callers};
+use crate::callers::Callers;
+use crate::desk::Desk;
 use crate::plane::Plane;
 use crate::status::{Book, Status};
 use bytes::Bytes;
@@ -56,7 +57,7 @@ impl Secure {
             return Ok(None);
         };
         let client = connect(access).await?;
-        let reviewer = TokenReviewer::new(client.clone(), AUDIENCE, Patience::default());
+        let reviewer = TokenReviewer::new(client.clone(), &config.audience, Patience::default());
         let (show, tls) = watch::channel(None);
         let (publish, roots) = watch::channel(Arc::from(""));
         let keeper = config.secure_grpc.map(|_| Keeper {
@@ -109,7 +110,7 @@ impl Secure {
     pub(crate) fn spawn(
         self,
         tasks: &mut Tasks,
-        (socket, server): (Option<TcpListener>, Server<Plane>),
+        (socket, server): (Option<TcpListener>, Server<Desk>),
         drain: &Drain,
     ) {
         let Self {
@@ -174,7 +175,7 @@ async fn publish(
 async fn serve(
     socket: TcpListener,
     mut tls: watch::Receiver<Option<Arc<Tls>>>,
-    (server, callers): (Server<Plane>, Arc<Callers>),
+    (server, callers): (Server<Desk>, Arc<Callers>),
     mut drain: Drain,
 ) -> Result<(), ServeError> {
     let socket = tokio::net::TcpListener::from_std(socket)?;

@@ -4,7 +4,7 @@
 use crate::args::Config;
 use crate::wire::{Failure, INTERNAL, NO_INPUT};
 use meltemi_api::Change;
-use meltemi_files::{Directory, Options};
+use meltemi_files::{Directory, OpenError, Options, read_mesh_config, read_mesh_networks};
 use meltemi_kube::{Seen, Source};
 use meltemi_runtime::tasks::Tasks;
 use meltemi_types::ClusterId;
@@ -109,18 +109,25 @@ fn config_map(revision: &str) -> String {
     }
 }
 
-/// The mesh configuration that `--meshConfig` names, read once.
+/// The mesh configuration that `--meshConfig` names and the networks that `--networksConfig` names,
+/// read once.
 fn mesh_config(config: &Config) -> Result<Vec<Change>, Failure> {
-    let Some(path) = &config.mesh_config else {
-        return Ok(Vec::new());
-    };
     let options = Options {
         cluster: config.cluster.clone(),
         root_namespace: config.namespace.clone(),
         ..Options::default()
     };
-    meltemi_files::read_mesh_config(path, &options)
-        .map_err(|e| Failure::new(NO_INPUT, format!("--meshConfig: {e}")))
+    let failed = |flag: &str, e: OpenError| Failure::new(NO_INPUT, format!("{flag}: {e}"));
+    let mut changes = Vec::new();
+    if let Some(path) = &config.mesh_config {
+        let read = read_mesh_config(path, &options);
+        changes = read.map_err(|e| failed("--meshConfig", e))?;
+    }
+    if let Some(path) = &config.mesh_networks {
+        let read = read_mesh_networks(path, &options);
+        changes.extend(read.map_err(|e| failed("--networksConfig", e))?);
+    }
+    Ok(changes)
 }
 
 #[cfg(test)]

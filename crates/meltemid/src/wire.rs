@@ -1,6 +1,10 @@
 //! Wiring, in numbered stages: 1 observe, 2 bind, 3 build, 4 spawn, 5 serve, 6 drain.
 
+use crate::about::{self, About};
 use crate::args::Config;
+use crate::controlz;
+use crate::desk::Desk;
+use crate::events::Events;
 use crate::families::FAMILIES;
 use crate::http::{Pages, serve};
 use crate::plane::Plane;
@@ -14,7 +18,7 @@ use meltemi_runtime::drain::{self, Drain, Signals};
 use meltemi_runtime::metrics::Metrics;
 use meltemi_runtime::ready::Readiness;
 use meltemi_runtime::tasks::Tasks;
-use meltemi_runtime::trace;
+use meltemi_runtime::trace::{self, Levels};
 use meltemi_xds::{Limits, Server};
 use std::error::Error;
 use std::net::{SocketAddr, TcpListener};
@@ -60,9 +64,10 @@ pub(crate) fn run(config: Config) -> ExitCode {
 
 fn start(config: Config) -> Result<(), Failure> {
     // 1 observe
-    trace::init(config.log_format, config.log_filter.as_deref())
+    let levels = trace::init(config.log_format, config.log_filter.as_deref())
         .map_err(|e| Failure::new(crate::USAGE, e.to_string()))?;
     let metrics = Metrics::install(FAMILIES).map_err(|e| Failure::new(INTERNAL, e.to_string()))?;
+    name_build();
     for warning in &config.warnings {
         tracing::warn!(reason = %warning, "flag ignored");
     }
@@ -70,7 +75,7 @@ fn start(config: Config) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|e| Failure::new(INTERNAL, e.to_string()))?;
-    runtime.block_on(live(config, metrics))
+    runtime.block_on(live(config, metrics, levels))
 }
 
 /// The sockets of this process.
@@ -79,6 +84,7 @@ struct Sockets {
     secure: Option<TcpListener>,
     http: Option<TcpListener>,
     monitoring: Option<TcpListener>,
+    controlz: Option<TcpListener>,
 }
 
 impl Sockets {
@@ -91,6 +97,7 @@ impl Sockets {
             secure: open("--secureGRPCAddr", config.secure_grpc)?,
             http: open("--httpAddr", config.http)?,
             monitoring: open("--monitoringAddr", config.monitoring)?,
+            controlz: open("--ctrlz_port", config.controlz)?,
         })
     }
 
@@ -111,7 +118,7 @@ fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
     Ok(socket)
 }
 
-async fn live(config: Config, metrics: Metrics) -> Result<(), Failure> {
+async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Failure> {
     // 2 bind
     let sources = Sources::open(&config).await?;
     let mut sockets = Sockets::bind(&config)?;
@@ -140,21 +147,24 @@ async fn live(config: Config, metrics: Metrics) -> Result<(), Failure> {
             None => Debounce::Adaptive,
         },
         waiting: sources.names(),
+        events: Events::default(),
         synced,
     };
     let secure = Secure::build(&config, &plane, &readiness, sources.restores()).await;
     let secure = secure.map_err(|e| Failure::new(NO_INPUT, chain(&e)))?;
     let status = secure.as_ref().zip(sources.seen());
     let status = status.and_then(|(secure, seen)| secure.status(&config, book, seen));
-    let server = Server::new(Arc::new(plane.clone()), Limits::default());
-    let pages = Pages {
+    let desk = Desk {
         plane,
+        about: Arc::new(about(&config)),
+    };
+    let server = Server::new(Arc::new(desk.clone()), Limits::default());
+    let pages = Pages {
+        desk,
         clients: server.clients(),
         callers: secure.as_ref().map(|secure| secure.callers.clone()),
         readiness,
         metrics,
-        identity: format!("{}.{}", config.pod_name, config.namespace),
-        revision: config.revision.clone(),
     };
     // 4 spawn
     let (drainer, drain) = drain::channel();
@@ -167,6 +177,9 @@ async fn live(config: Config, metrics: Metrics) -> Result<(), Failure> {
         tasks.best_effort("status", status.run(drain.clone()));
     }
     let ports = sockets.ports();
+    if let Some(socket) = sockets.controlz.take() {
+        tasks.best_effort("controlz", controlz::serve(socket, levels, drain.clone()));
+    }
     if let Some(secure) = secure {
         let served = (sockets.secure.take(), server.clone());
         secure.spawn(&mut tasks, served, &drain);
@@ -198,6 +211,23 @@ async fn live(config: Config, metrics: Metrics) -> Result<(), Failure> {
     }
 }
 
+/// What this instance says of itself.
+fn about(config: &Config) -> About {
+    About {
+        pod: config.pod_name.clone(),
+        namespace: config.namespace.clone(),
+        cluster: config.cluster.clone(),
+        revision: config.revision.clone(),
+        strict: config.strict,
+    }
+}
+
+/// Who this is, as metrics that never change.
+fn name_build() {
+    metrics::gauge!("pilot_info", "version" => about::version()).set(1.0);
+    metrics::gauge!("istio_build", "component" => "pilot", "tag" => about::version()).set(1.0);
+}
+
 /// An error with everything behind it.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| (**cause).source());
@@ -226,7 +256,7 @@ async fn wind_down(
 fn spawn_servers(
     tasks: &mut Tasks,
     sockets: Sockets,
-    server: Server<Plane>,
+    server: Server<Desk>,
     pages: Pages,
     drain: &Drain,
 ) -> Result<(), Failure> {

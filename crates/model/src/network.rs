@@ -43,6 +43,12 @@ impl NetworkIndex {
         }
     }
 
+    /// Every gateway, with the network that it leads into.
+    pub fn iter(&self) -> impl Iterator<Item = (&NetworkId, &NetworkGateway)> {
+        let all = self.by_network.iter();
+        all.flat_map(|(network, gateways)| gateways.iter().map(move |g| (network, g)))
+    }
+
     /// True when a gateway leads into this network.
     #[must_use]
     pub fn leads_into(&self, network: &NetworkId) -> bool {

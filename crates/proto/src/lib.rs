@@ -11,6 +11,7 @@ pub mod canonical;
 pub mod pool;
 pub mod resource;
 pub mod rules;
+pub mod sensitive;
 pub mod urls;
 mod wellknown;
 

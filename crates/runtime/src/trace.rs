@@ -4,6 +4,10 @@
 //! task`. The filter is the caller's to look up (`MELTEMI_LOG`); packages share the prefix
 //! `meltemi`, so one word selects us.
 
+mod levels;
+
+pub use levels::Levels;
+
 use serde_json::{Map, Value};
 use std::fmt;
 use std::io::IsTerminal;
@@ -56,26 +60,42 @@ pub enum TraceError {
         #[source]
         source: tracing_subscriber::filter::ParseError,
     },
+    /// A level that does not exist.
+    #[error("{0:?} is no log level; use debug, info, warn, error or none")]
+    Level(String),
+    /// Nobody logs any more.
+    #[error("logging has ended")]
+    Gone,
     /// Logging was set up already.
     #[error("logging is set up twice")]
     Twice,
 }
 
-/// Starts logging to stderr, for the whole process. `filter` is what the user set, if anything.
+/// Starts logging to stderr, for the whole process, and says how to change it. `filter` is what the user set, if anything.
 ///
 /// # Errors
 /// The filter does not parse, or logging was set up already.
-pub fn init(format: Format, filter: Option<&str>) -> Result<(), TraceError> {
+pub fn init(format: Format, filter: Option<&str>) -> Result<Levels, TraceError> {
     let filter = self::filter(filter)?;
+    let base = filter.to_string();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    let set = match format {
-        Format::Text => builder.try_init(),
-        Format::Json => builder.event_format(Json).try_init(),
+    let (set, levels) = match format {
+        Format::Text => {
+            let builder = builder.with_filter_reloading();
+            let levels = Levels::new(base, builder.reload_handle());
+            (builder.try_init(), levels)
+        }
+        Format::Json => {
+            let builder = builder.event_format(Json).with_filter_reloading();
+            let levels = Levels::new(base, builder.reload_handle());
+            (builder.try_init(), levels)
+        }
     };
-    set.map_err(|_| TraceError::Twice)
+    set.map_err(|_| TraceError::Twice)?;
+    Ok(levels)
 }
 
 fn filter(filter: Option<&str>) -> Result<EnvFilter, TraceError> {

@@ -52,11 +52,52 @@ pub struct TypeStatus {
     pub acked_nonce: Option<Arc<str>>,
     /// True when nothing is on its way or left to send.
     pub settled: bool,
+    /// When the last response was handed over; `None` when there was none.
+    pub sent_at: Option<SystemTime>,
     /// What the client said when it last refused something; cleared once nothing refused is
     /// wanted any more.
     pub last_error: Option<Arc<str>>,
     /// The resources that are kept at an older version.
     pub quarantined: Vec<Arc<str>>,
+}
+
+/// How far a client is with one type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It has what it should have.
+    Synced,
+    /// It has been sent something and not answered yet, or there is more to send.
+    Stale,
+    /// Nothing was ever sent.
+    NotSent,
+    /// It has refused something that is still wanted.
+    Error,
+}
+
+impl Progress {
+    /// Istio's word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Synced => "SYNCED",
+            Self::Stale => "STALE",
+            Self::NotSent => "NOT_SENT",
+            Self::Error => "ERROR",
+        }
+    }
+}
+
+impl TypeStatus {
+    /// How far the client is. One that came back with everything is in sync without a response.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        match (&self.last_error, self.settled, &self.sent_nonce) {
+            (Some(_), _, _) => Progress::Error,
+            (None, true, _) => Progress::Synced,
+            (None, false, None) => Progress::NotSent,
+            (None, false, Some(_)) => Progress::Stale,
+        }
+    }
 }
 
 /// Every stream there is. Clones share it.

@@ -3,6 +3,7 @@
 use tonic::{Code, Status};
 
 use crate::caller::Unknown;
+use crate::question::Unanswered;
 use crate::source::Refusal;
 
 /// A request that ends its stream.
@@ -52,6 +53,18 @@ impl From<Refusal> for Status {
             Refusal::Busy(_) => Code::ResourceExhausted,
         };
         Self::new(code, refusal.to_string())
+    }
+}
+
+impl From<Unanswered> for Status {
+    fn from(error: Unanswered) -> Self {
+        let code = match &error {
+            Unanswered::Unproved(_) => Code::Unauthenticated,
+            Unanswered::Denied(_) => Code::PermissionDenied,
+            Unanswered::Malformed(_) => Code::InvalidArgument,
+            Unanswered::Failed(_) => Code::Internal,
+        };
+        Self::new(code, error.to_string())
     }
 }
 

@@ -8,6 +8,7 @@ mod client;
 mod connection;
 mod crowd;
 pub(crate) mod frames;
+mod inquiry;
 mod metrics;
 mod wire;
 

@@ -58,6 +58,8 @@ pub struct Push {
     pub resources: Vec<Arc<Encoded>>,
     /// What is no more (delta).
     pub removed: Vec<Arc<str>>,
+    /// Who answers, where the client is to know.
+    pub control_plane: Option<Arc<str>>,
 }
 
 /// One stream.
@@ -219,6 +221,7 @@ impl Session {
             nonce,
             resources,
             removed,
+            control_plane: None,
         })
     }
 
@@ -415,6 +418,7 @@ fn status(ledger: &Ledger) -> TypeStatus {
         sent_nonce: ledger.last_nonce.clone(),
         acked_nonce: ledger.acked_nonce.clone(),
         settled: ledger.settled(),
+        sent_at: None,
         last_error: ledger.last_error.clone(),
         quarantined,
     }

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::Assignment;
 use crate::caller::Identity;
+use crate::question::{Answer, Question, Unanswered};
 
 /// Names one stream for as long as the process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,4 +135,14 @@ pub trait Source: Send + Sync + 'static {
     /// Something happened on the stream of an attached client. Called on the stream's task: it
     /// must not block.
     fn report(&self, client: ClientId, event: Event);
+
+    /// Somebody asks about the control plane itself. Called on the stream's task.
+    ///
+    /// # Errors
+    /// When there is no answer for whoever asks. Unless it says otherwise a source has none at all.
+    fn answer(&self, question: &Question<'_>) -> Result<Answer, Unanswered> {
+        let type_url = question.type_url;
+        let why = format!("{type_url} is not answered here");
+        Err(Unanswered::Denied(why))
+    }
 }

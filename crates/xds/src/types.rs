@@ -127,6 +127,21 @@ pub static TABLE: [XdsType; 9] = [
     },
 ];
 
+/// The answer is the page of that name, as JSON.
+pub const PAGE: TypeUrl = "istio.io/debug";
+/// The answer is a `ClientConfig` for each connected proxy.
+pub const SYNC: TypeUrl = "istio.io/debug/syncz";
+/// The answer is what the proxy of that name should have, in the parts of Envoy's own dump.
+pub const DUMP: TypeUrl = "istio.io/debug/config_dump";
+
+/// What is asked of the control plane about itself, by istioctl for example. Such a question is
+/// answered once and never watched, so its type is not in [`TABLE`].
+pub static QUESTIONS: [XdsType; 3] = [
+    named(PAGE, "debug"),
+    named(SYNC, "syncz"),
+    named(DUMP, "config_dump"),
+];
+
 /// A type that Envoys ask for by name and that depends on nothing.
 const fn named(url: TypeUrl, short: &'static str) -> XdsType {
     XdsType {
@@ -148,6 +163,12 @@ impl XdsType {
     #[must_use]
     pub fn find(url: &str) -> Option<&'static Self> {
         TABLE.iter().find(|row| row.url == url)
+    }
+
+    /// The type of a question with that address.
+    #[must_use]
+    pub fn question(url: &str) -> Option<&'static Self> {
+        QUESTIONS.iter().find(|row| row.url == url)
     }
 
     /// True when a client of that kind may ask for it.

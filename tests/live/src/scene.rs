@@ -168,8 +168,7 @@ impl Scene {
     pub fn wait_synced(&self) -> Result<()> {
         wait::until("every Envoy to be synced", SOON, || {
             let page = self.mesh.plane.json("/debug/syncz")?;
-            let proxies = page.get("proxies").and_then(Value::as_array);
-            let proxies = proxies.map(Vec::as_slice).unwrap_or_default();
+            let proxies = page.as_array().map(Vec::as_slice).unwrap_or_default();
             let synced = proxies.iter().filter(|proxy| is_synced(proxy)).count();
             ensure!(synced == self.mesh.members.len(), "not synced: {page}");
             Ok(Some(()))

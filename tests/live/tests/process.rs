@@ -103,7 +103,7 @@ fn the_port_file_says_what_listens_until_sigterm() -> Result<()> {
         open.push(address);
     }
     ensure!(plane.get("/ready")?.trim() == "ready", "it is not ready");
-    let version = plane.json("/version")?;
+    let version = plane.json("/version?output=json")?;
     ensure!(
         version["version"] == env!("CARGO_PKG_VERSION"),
         "another version: {version}"

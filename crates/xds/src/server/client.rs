@@ -19,6 +19,8 @@ pub(super) struct Client<S: Source> {
     key: Arc<str>,
     /// What was last counted as in quarantine.
     quarantined: BTreeMap<TypeUrl, usize>,
+    /// When each type was last sent.
+    sent: BTreeMap<TypeUrl, SystemTime>,
 }
 
 impl<S: Source> Client<S> {
@@ -46,7 +48,13 @@ impl<S: Source> Client<S> {
             id: info.id,
             key: attachment.key.clone(),
             quarantined: BTreeMap::new(),
+            sent: BTreeMap::new(),
         }
+    }
+
+    /// Notes that a response is handed over now.
+    pub(super) fn sends(&mut self, type_url: TypeUrl) {
+        self.sent.insert(type_url, SystemTime::now());
     }
 
     /// Passes on what happened on the stream.
@@ -67,8 +75,12 @@ impl<S: Source> Client<S> {
             let before = self.quarantined.insert(row.url, now).unwrap_or(0);
             self.shared.metrics.quarantined(row.url, before, now);
         }
+        let mut types = session.status();
+        for status in &mut types {
+            status.sent_at = self.sent.get(status.type_url).copied();
+        }
         self.shared.clients.edit(self.id, |client| {
-            client.types = session.status();
+            client.types = types;
             client.synced = synced.or(client.synced);
         });
     }

@@ -19,15 +19,17 @@ use tonic::Status;
 use super::client::Client;
 use super::crowd::Place;
 use super::frames::Frames;
+use super::inquiry::{Asker, Inquiry};
 use super::wire::Wire;
 use super::{Accepted, Shared};
 use crate::Assignment;
 use crate::caller::{Caller, Identity, conform, same_node};
 use crate::session::{Push, Session};
-use crate::source::{ClientInfo, Refusal, Source};
+use crate::source::{ClientId, ClientInfo, Refusal, Source};
+use crate::types::XdsType;
 
 /// The requests of a stream, as the transport hands them over.
-type Requests<W> = BoxStream<'static, Result<<W as Wire>::Request, Status>>;
+pub(super) type Requests<W> = BoxStream<'static, Result<<W as Wire>::Request, Status>>;
 /// The pieces of the responses, as the transport wants them.
 pub(super) type Pieces = BoxStream<'static, Result<Bytes, Status>>;
 
@@ -37,6 +39,8 @@ enum Stage<W: Wire, S: Source> {
     Opening(Arc<Shared<S>>, Accepted, Requests<W>),
     /// Attached.
     Open(Box<Connection<W, S>>),
+    /// Asks about the control plane.
+    Asking(Box<Inquiry<W, S>>),
 }
 
 /// The responses to `requests`. The next one is computed when the last has been taken whole.
@@ -49,7 +53,7 @@ pub(super) fn respond<W: Wire, S: Source>(
     let responses = unfold(Some(opening), |stage| async {
         match guarded(stage?).await {
             Ok(None) => None,
-            Ok(Some((push, connection))) => Some((Ok(push), Some(Stage::Open(connection)))),
+            Ok(Some((push, stage))) => Some((Ok(push), Some(stage))),
             Err(status) => Some((Err(status), None)),
         }
     });
@@ -57,34 +61,40 @@ pub(super) fn respond<W: Wire, S: Source>(
     responses.map_ok(pieces).try_flatten().boxed()
 }
 
-type Said<W, S> = Option<(Push, Box<Connection<W, S>>)>;
+type Said<W, S> = Option<(Push, Stage<W, S>)>;
 
 /// The next response. A panic ends this stream and no other.
 async fn guarded<W: Wire, S: Source>(stage: Stage<W, S>) -> Result<Said<W, S>, Status> {
     let shared = match &stage {
         Stage::Opening(shared, ..) => shared.clone(),
         Stage::Open(connection) => connection.shared.clone(),
+        Stage::Asking(inquiry) => inquiry.shared.clone(),
     };
     let step = AssertUnwindSafe(step(stage)).catch_unwind();
     step.await.unwrap_or_else(|_| {
         shared.metrics.panics.increment(1);
+        shared.metrics.internal.increment(1);
         let why = "the control plane failed on this stream; it is our bug";
         Err(Status::internal(why))
     })
 }
 
 async fn step<W: Wire, S: Source>(stage: Stage<W, S>) -> Result<Said<W, S>, Status> {
-    let mut connection = match stage {
-        Stage::Opening(shared, accepted, requests) => {
-            match open(shared, accepted, requests).await? {
-                Some(connection) => connection,
-                None => return Ok(None),
-            }
-        }
-        Stage::Open(connection) => connection,
+    let opened = match stage {
+        Stage::Opening(shared, accepted, requests) => open(shared, accepted, requests).await?,
+        stage @ (Stage::Open(_) | Stage::Asking(_)) => Some(stage),
     };
-    let push = connection.next().await?;
-    Ok(push.map(|push| (push, connection)))
+    Ok(match opened {
+        Some(Stage::Open(mut connection)) => {
+            let push = connection.next().await?;
+            push.map(|push| (push, Stage::Open(connection)))
+        }
+        Some(Stage::Asking(mut inquiry)) => {
+            let push = inquiry.next().await?;
+            push.map(|push| (push, Stage::Asking(inquiry)))
+        }
+        Some(Stage::Opening(..)) | None => None,
+    })
 }
 
 /// Tells who calls. Nothing of the stream has been read yet.
@@ -118,56 +128,101 @@ fn end(caller: &Caller, age: Duration, salt: u64) -> Option<Instant> {
     Some(Instant::now() + proved.map_or(age, |proved| proved.min(age)))
 }
 
-/// Attaches the client that the first request names. `None` when it closed the stream instead.
+/// Hears the first request and attaches the client that it names, unless it is a question. `None`
+/// when the client closed the stream instead.
 async fn open<W: Wire, S: Source>(
     shared: Arc<Shared<S>>,
     accepted: Accepted,
     mut requests: Requests<W>,
-) -> Result<Option<Box<Connection<W, S>>>, Status> {
+) -> Result<Option<Stage<W, S>>, Status> {
     let caller = admit(&shared, &accepted).await?;
     let most = shared.limits.streams_of_proxy;
     let place = shared.crowd.enter(&caller.identity, most)?;
     let first = timeout(shared.limits.first_request, requests.next()).await;
     let late = |_| Status::deadline_exceeded("no request came; send one after opening a stream");
-    let Some(mut request) = first.map_err(late)?.transpose()? else {
+    let Some(request) = first.map_err(late)?.transpose()? else {
         return Ok(None);
     };
-    let mut node = W::take_node(&mut request).unwrap_or_default();
-    if node.id.is_empty() {
-        let why = "the first request names no node; set node.id";
-        return Err(Refusal::BadNode(why.to_owned()).into());
-    }
-    conform(&mut node, &caller.identity)?;
-    let info = ClientInfo {
-        id: shared.next_client(),
-        peer: accepted.credentials.peer,
-        identity: caller.identity.clone(),
-        node,
-    };
-    let mut attachment = shared.source.attach(&info)?;
-    let client = Client::new(&shared, W::FLAVOR, &info, &attachment);
-    let assignment = attachment.updates.borrow_and_update().clone();
-    let stream = shared.seed ^ info.id.0;
-    let end = end(
-        &caller,
-        shared.limits.age,
-        RandomState::new().hash_one(stream),
-    );
-    let mut connection = Box::new(Connection::<W, S> {
-        session: Session::new(W::FLAVOR, attachment.kind, stream, assignment),
+    let stream = shared.next_client();
+    let salt = RandomState::new().hash_one(shared.seed ^ stream.0);
+    let opened = Opened {
+        end: end(&caller, shared.limits.age, salt),
+        asker: Asker::new(caller.identity, accepted.credentials.peer),
         shared,
         requests,
-        updates: attachment.updates,
         drained: accepted.drained,
-        opened: Instant::now(),
-        end,
-        node: info.node.id.into(),
         _place: place,
-        waiting_since: None,
-        client,
-    });
-    connection.hear(&request)?;
-    Ok(Some(connection))
+    };
+    match XdsType::question(W::asks(&request).type_url) {
+        Some(_) => opened.inquire(&request),
+        None => opened.attach(stream, request),
+    }
+    .map(Some)
+}
+
+/// A stream whose first request has come.
+struct Opened<W: Wire, S: Source> {
+    shared: Arc<Shared<S>>,
+    requests: Requests<W>,
+    drained: watch::Receiver<()>,
+    end: Option<Instant>,
+    asker: Asker,
+    _place: Option<Place>,
+}
+
+impl<W: Wire, S: Source> Opened<W, S> {
+    /// The first request is a question.
+    fn inquire(self, request: &W::Request) -> Result<Stage<W, S>, Status> {
+        let mut inquiry = Box::new(Inquiry {
+            shared: self.shared,
+            requests: self.requests,
+            drained: self.drained,
+            end: self.end,
+            asker: self.asker,
+            answer: None,
+            _place: self._place,
+        });
+        inquiry.hear(request)?;
+        Ok(Stage::Asking(inquiry))
+    }
+
+    /// The first request is of a proxy.
+    fn attach(self, id: ClientId, mut request: W::Request) -> Result<Stage<W, S>, Status> {
+        let Self { shared, asker, .. } = self;
+        let mut node = W::take_node(&mut request).unwrap_or_default();
+        if node.id.is_empty() {
+            let why = "the first request names no node; set node.id";
+            return Err(Refusal::BadNode(why.to_owned()).into());
+        }
+        conform(&mut node, &asker.identity)?;
+        let info = ClientInfo {
+            id,
+            peer: asker.peer,
+            identity: asker.identity.clone(),
+            node,
+        };
+        let mut attachment = shared.source.attach(&info)?;
+        let client = Client::new(&shared, W::FLAVOR, &info, &attachment);
+        let assignment = attachment.updates.borrow_and_update().clone();
+        let stream = shared.seed ^ id.0;
+        let mut connection = Box::new(Connection::<W, S> {
+            session: Session::new(W::FLAVOR, attachment.kind, stream, assignment),
+            shared,
+            requests: self.requests,
+            updates: attachment.updates,
+            drained: self.drained,
+            opened: Instant::now(),
+            end: self.end,
+            node: info.node.id.into(),
+            asker,
+            answer: None,
+            _place: self._place,
+            waiting_since: None,
+            client,
+        });
+        connection.hear(&request)?;
+        Ok(Stage::Open(connection))
+    }
 }
 
 /// An attached stream.
@@ -182,6 +237,10 @@ struct Connection<W: Wire, S: Source> {
     end: Option<Instant>,
     /// The node of the first request.
     node: Arc<str>,
+    /// For questions that it has beside.
+    asker: Asker,
+    /// The answer to the last one.
+    answer: Option<Push>,
     _place: Option<Place>,
     /// Since when something waits for the client's answer.
     waiting_since: Option<Instant>,
@@ -195,9 +254,14 @@ impl<W: Wire, S: Source> Connection<W, S> {
             if self.updates.has_changed().unwrap_or(false) {
                 self.take_update();
             }
+            if let Some(answer) = self.answer.take() {
+                return Ok(Some(answer));
+            }
+            let began = Instant::now();
             if let Some(push) = self.session.next() {
                 self.waiting_since = None;
-                self.shared.metrics.sent(&push);
+                self.client.sends(push.row.url);
+                self.shared.metrics.sent(&push, began.elapsed());
                 self.client.tell(&mut self.session);
                 return Ok(Some(push));
             }
@@ -242,6 +306,11 @@ impl<W: Wire, S: Source> Connection<W, S> {
 
     fn hear(&mut self, request: &W::Request) -> Result<(), Status> {
         same_node(&self.node, W::node(request))?;
+        let asks = W::asks(request);
+        if let Some(row) = XdsType::question(asks.type_url) {
+            self.answer = self.asker.ask(&self.shared, (row, &asks))?;
+            return Ok(());
+        }
         let heard = W::hear(&mut self.session, request);
         self.client.tell(&mut self.session);
         Ok(heard?)
@@ -253,11 +322,11 @@ impl<W: Wire, S: Source> Connection<W, S> {
     }
 }
 
-fn again(why: &str) -> Status {
+pub(super) fn again(why: &str) -> Status {
     Status::unavailable(format!("{why}; connect again"))
 }
 
-async fn at(moment: Option<Instant>) {
+pub(super) async fn at(moment: Option<Instant>) {
     match moment {
         Some(moment) => sleep_until(moment).await,
         None => pending().await,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::vec;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use meltemi_proto::envoy::config::core::v3::ControlPlane;
 use meltemi_proto::envoy::service::discovery::v3::{
     DeltaDiscoveryResponse, DiscoveryResponse, Resource,
 };
@@ -89,11 +90,15 @@ impl Iterator for Frames {
 /// Everything of a response but its resources.
 fn fields(flavor: Flavor, push: &Push) -> Vec<u8> {
     let (type_url, nonce) = (push.row.url.to_owned(), push.nonce.to_string());
+    let control_plane = push.control_plane.as_ref().map(|identifier| ControlPlane {
+        identifier: identifier.to_string(),
+    });
     match flavor {
         Flavor::Sotw => DiscoveryResponse {
             version_info: set_version(push.resources.iter()),
             type_url,
             nonce,
+            control_plane,
             ..DiscoveryResponse::default()
         }
         .encode_to_vec(),
@@ -101,6 +106,7 @@ fn fields(flavor: Flavor, push: &Push) -> Vec<u8> {
             removed_resources: push.removed.iter().map(ToString::to_string).collect(),
             type_url,
             nonce,
+            control_plane,
             ..DeltaDiscoveryResponse::default()
         }
         .encode_to_vec(),
@@ -174,6 +180,7 @@ mod tests {
             nonce: "n-1".into(),
             resources: sizes.iter().enumerate().map(resource).collect(),
             removed: vec!["gone".into()],
+            control_plane: None,
         }
     }
 

@@ -17,6 +17,15 @@ pub(super) trait Wire: Send + 'static {
     fn node(request: &Self::Request) -> Option<&Node>;
     fn take_node(request: &mut Self::Request) -> Option<Node>;
     fn hear(session: &mut Session, request: &Self::Request) -> Result<(), Unacceptable>;
+    fn asks(request: &Self::Request) -> Asks<'_>;
+}
+
+/// What a request asks for.
+pub(super) struct Asks<'a> {
+    pub(super) type_url: &'a str,
+    pub(super) names: &'a [String],
+    /// The response that it answers, if any.
+    pub(super) nonce: &'a str,
 }
 
 /// State of the world.
@@ -39,6 +48,14 @@ impl Wire for Sotw {
     fn hear(session: &mut Session, request: &DiscoveryRequest) -> Result<(), Unacceptable> {
         session.sotw(request)
     }
+
+    fn asks(request: &DiscoveryRequest) -> Asks<'_> {
+        Asks {
+            type_url: &request.type_url,
+            names: &request.resource_names,
+            nonce: &request.response_nonce,
+        }
+    }
 }
 
 impl Wire for Delta {
@@ -55,5 +72,13 @@ impl Wire for Delta {
 
     fn hear(session: &mut Session, request: &DeltaDiscoveryRequest) -> Result<(), Unacceptable> {
         session.delta(request)
+    }
+
+    fn asks(request: &DeltaDiscoveryRequest) -> Asks<'_> {
+        Asks {
+            type_url: &request.type_url,
+            names: &request.resource_names_subscribe,
+            nonce: &request.response_nonce,
+        }
     }
 }

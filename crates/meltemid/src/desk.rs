@@ -1,0 +1,145 @@
+//! Answers what people and tools ask about the control plane: the debug pages, over HTTP and, as
+//! istioctl does it, as questions on an ADS stream.
+//!
+//! Both ways show the same pages ([`pages`]). What somebody may see is a [`View`]: accounts of the
+//! root namespace see everything, others the proxies of their own namespace (Istio's rule; T64).
+
+pub(crate) mod pages;
+
+mod dump;
+mod objects;
+mod registry;
+mod streams;
+
+use crate::about::About;
+use crate::callers::View;
+use crate::plane::Plane;
+use meltemi_proto::any;
+use meltemi_proto::envoy::service::status::v3::ClientConfig;
+use meltemi_proto::resource::Encoded;
+use meltemi_proto::urls::PREFIX;
+use meltemi_xds::types::{DUMP, PAGE, SYNC};
+use meltemi_xds::{
+    Answer, Attachment, ClientId, ClientInfo, Event, Question, Refusal, Source, Unanswered,
+};
+use pages::{Ask, Reply};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What other replicas are asked for after: istioctl looks for these words.
+const NOT_HERE: &str =
+    "Proxy not connected to this Pilot instance. It may be connected to another instance.\n";
+
+/// The pages that are for proxies of one namespace, so that its own accounts may see them.
+const OF_A_PROXY: [&str; 3] = ["config_dump", "edsz", "ndsz"];
+
+/// The plane with a desk in front of it, which answers.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    pub(crate) plane: Plane,
+    pub(crate) about: Arc<About>,
+}
+
+impl Desk {
+    /// A page, by name.
+    pub(crate) fn page(&self, name: &str, ask: &Ask<'_>) -> Reply {
+        match pages::find(name) {
+            Some(page) => (page.show)(self, ask),
+            None => Reply::missing("404 page not found\n"),
+        }
+    }
+
+    /// What somebody may see.
+    fn view(&self, question: &Question<'_>) -> Result<View, Unanswered> {
+        let local = question.peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+        match View::of(question.identity, &self.about.namespace) {
+            Some(view) => Ok(view),
+            None if local && !self.about.strict => Ok(View::All),
+            None => Err(Unanswered::Unproved(
+                "authentication required: ask over TLS, with a token or a certificate".to_owned(),
+            )),
+        }
+    }
+
+    /// `NAME[?QUERY]`: the page of that name.
+    fn written(&self, question: &Question<'_>, view: &View) -> Result<Encoded, Unanswered> {
+        let [asked] = question.names else {
+            let why = "exactly one debug request is required, as the one resource name";
+            return Err(Unanswered::Malformed(why.to_owned()));
+        };
+        let (name, query) = asked.split_once('?').unwrap_or((asked, ""));
+        if *view != View::All && !OF_A_PROXY.contains(&name) {
+            return Err(Unanswered::Denied(format!(
+                "{name} is for accounts of namespace {}; others may ask for {}",
+                self.about.namespace,
+                OF_A_PROXY.join(", ")
+            )));
+        }
+        let query = pages::query(query);
+        let ask = Ask {
+            clients: question.clients,
+            query: &query,
+            view,
+        };
+        Ok(Encoded::new(
+            asked.as_str(),
+            PAGE,
+            self.page(name, &ask).text(),
+        ))
+    }
+
+    /// A `ClientConfig` for each proxy.
+    fn synced(&self, question: &Question<'_>, view: &View) -> Vec<Arc<Encoded>> {
+        let configs = streams::client_configs(self, question.clients, view);
+        let encode = |(name, config): (Arc<str>, ClientConfig)| {
+            let bytes = any::pack(&config).value;
+            Arc::new(Encoded::new(name, streams::CLIENT_CONFIG, bytes))
+        };
+        configs.into_iter().map(encode).collect()
+    }
+
+    /// The parts of what a proxy should have.
+    fn dumped(&self, question: &Question<'_>, view: &View) -> Result<Vec<Encoded>, Unanswered> {
+        let [name] = question.names else {
+            let why = "exactly one proxy is required, as the one resource name: POD.NAMESPACE";
+            return Err(Unanswered::Malformed(why.to_owned()));
+        };
+        let Some(held) = self.plane.held(name, view) else {
+            return Ok(vec![Encoded::new(name.as_str(), DUMP, NOT_HERE)]);
+        };
+        let dump = dump::envoys(&held, false).map_err(Unanswered::Failed)?;
+        let parts = dump.configs.into_iter().filter_map(|any| {
+            let url = dump::PARTS.iter().find(|url| **url == any.type_url)?;
+            let short = url.strip_prefix(PREFIX).unwrap_or(url);
+            Some(Encoded::new(short, url, any.value))
+        });
+        Ok(parts.collect())
+    }
+}
+
+impl Source for Desk {
+    fn attach(&self, client: &ClientInfo) -> Result<Attachment, Refusal> {
+        self.plane.attach(client)
+    }
+
+    fn report(&self, client: ClientId, event: Event) {
+        self.plane.report(client, event);
+    }
+
+    fn answer(&self, question: &Question<'_>) -> Result<Answer, Unanswered> {
+        let view = self.view(question)?;
+        let shared = |all: Vec<Encoded>| all.into_iter().map(Arc::new).collect();
+        let resources = match question.type_url {
+            SYNC => self.synced(question, &view),
+            DUMP => shared(self.dumped(question, &view)?),
+            _ => shared(vec![self.written(question, &view)?]),
+        };
+        Ok(Answer {
+            control_plane: self.about.control_plane(),
+            resources,
+        })
+    }
+}
+
+/// The parts of a query, the last of each name.
+pub(crate) type Query = BTreeMap<String, String>;
