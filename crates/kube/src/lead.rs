@@ -27,7 +27,13 @@ impl Fence {
         until.is_some_and(|until| Instant::now() + long < until)
     }
 
-    pub(crate) fn set(&self, until: Option<Instant>) {
+    /// Leads for that long from now on, or no longer. Who campaigns says so at each renewal; tests
+    /// say what they like.
+    pub fn hold(&self, long: Option<Duration>) {
+        self.set(long.map(|long| Instant::now() + long));
+    }
+
+    fn set(&self, until: Option<Instant>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
     }
 }

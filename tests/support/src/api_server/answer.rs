@@ -2,9 +2,10 @@
 
 use super::Shared;
 use super::store::{Expiry, Resource, Store};
+use super::write;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
@@ -16,22 +17,20 @@ const BOOKMARK: Duration = Duration::from_millis(200);
 pub(super) fn serve(shared: &Shared, connection: TcpStream) -> io::Result<()> {
     connection.set_nodelay(true)?;
     let mut out = connection.try_clone()?;
-    let mut lines = BufReader::new(connection).lines();
-    while let Some(first) = lines.next() {
-        let first = first?;
-        for line in lines.by_ref() {
-            if line?.is_empty() {
-                break;
-            }
-        }
+    let mut reader = BufReader::new(connection);
+    while let Some((first, length)) = head(&mut reader)? {
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
         let mut words = first.split(' ');
         let (method, target) = (words.next(), words.next().unwrap_or_default());
+        if let Some(method @ ("PATCH" | "POST")) = method {
+            let answered = write::answer(shared, (method, target), &body);
+            write::send(&mut out, &answered)?;
+            continue;
+        }
         if method != Some("GET") {
-            write_json(
-                &mut out,
-                405,
-                &failure(405, "MethodNotAllowed", "the double reads only"),
-            )?;
+            let message = "the double reads, applies status, and takes events";
+            write_json(&mut out, 405, &failure(405, "MethodNotAllowed", message))?;
             continue;
         }
         shared.store().queries.push(target.to_owned());
@@ -45,6 +44,26 @@ pub(super) fn serve(shared: &Shared, connection: TcpStream) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The first line of a request and the length of its body; `None` at the end.
+fn head(reader: &mut BufReader<TcpStream>) -> io::Result<Option<(String, usize)>> {
+    let mut first = String::new();
+    if reader.read_line(&mut first)? == 0 {
+        return Ok(None);
+    }
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let line = line.trim().to_ascii_lowercase();
+        if line.is_empty() {
+            return Ok(Some((first.trim_end().to_owned(), length)));
+        }
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().map_err(io::Error::other)?;
+        }
+    }
 }
 
 /// A path and what is asked about it.
@@ -128,7 +147,7 @@ impl Query {
     }
 }
 
-fn failure(code: u16, reason: &str, message: &str) -> Value {
+pub(super) fn failure(code: u16, reason: &str, message: &str) -> Value {
     json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
         "message": message, "reason": reason, "code": code,
