@@ -2,6 +2,7 @@
 //! tells whether a cluster left anything behind.
 
 pub mod inventory;
+pub mod istioctl;
 mod machine;
 pub mod mesh;
 mod target;

@@ -49,6 +49,19 @@ impl Kubectl {
         command
     }
 
+    /// Another program with these arguments, where kubectl runs and as whom it does.
+    #[must_use]
+    pub fn beside(&self, program: &Path, args: &[&str]) -> Command {
+        let inside = self.program.with_file_name("in-cluster");
+        let mut command = match inside.is_file() {
+            true => Command::new(inside),
+            false => Command::new("env"),
+        };
+        command.arg(program).args(args);
+        command.env("KUBECONFIG", &self.kubeconfig);
+        command
+    }
+
     /// What it prints.
     ///
     /// # Errors
