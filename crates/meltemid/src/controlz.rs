@@ -18,7 +18,10 @@ const SCOPES: [(&str, &str); 7] = [
     ("ca", "the authority and what it signs"),
     ("files", "directories of YAML"),
     ("kube", "the API server of a cluster"),
-    ("meltemid", "start, wiring and shutdown of the control plane"),
+    (
+        "meltemid",
+        "start, wiring and shutdown of the control plane",
+    ),
     ("runtime", "tasks, drain, readiness"),
     ("xds", "streams of proxies"),
 ];
@@ -85,11 +88,7 @@ async fn one(State(levels): State<Levels>, Path(name): Path<String>) -> Response
 }
 
 /// Sets what there is to set: the level. Stack traces and callers are never logged.
-async fn set(
-    State(levels): State<Levels>,
-    Path(name): Path<String>,
-    body: String,
-) -> Response {
+async fn set(State(levels): State<Levels>, Path(name): Path<String>, body: String) -> Response {
     let wanted: Scope = match serde_json::from_str(&body) {
         Ok(wanted) => wanted,
         Err(error) => return refused(&format!("unable to decode request: {error}")),

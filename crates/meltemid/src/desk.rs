@@ -51,7 +51,9 @@ impl Desk {
 
     /// What somebody may see.
     fn view(&self, question: &Question<'_>) -> Result<View, Unanswered> {
-        let local = question.peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+        let local = question
+            .peer
+            .is_some_and(|peer| peer.ip().to_canonical().is_loopback());
         match View::of(question.identity, &self.about.namespace) {
             Some(view) => Ok(view),
             None if local && !self.about.strict => Ok(View::All),
@@ -143,3 +145,106 @@ impl Source for Desk {
 
 /// The parts of a query, the last of each name.
 pub(crate) type Query = BTreeMap<String, String>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use meltemi_xds::debug::Clients;
+    use meltemi_xds::{Account, Identity};
+
+    fn desk(strict: bool) -> Desk {
+        Desk {
+            plane: Plane::default(),
+            about: Arc::new(About {
+                pod: "istiod-0".to_owned(),
+                namespace: "istio-system".parse().unwrap(),
+                cluster: "Kubernetes".parse().unwrap(),
+                revision: "default".to_owned(),
+                strict,
+            }),
+        }
+    }
+
+    fn person(namespace: &str) -> Identity {
+        Identity::DebugOnly {
+            account: Account {
+                namespace: namespace.parse().unwrap(),
+                name: "default".parse().unwrap(),
+            },
+        }
+    }
+
+    /// Somebody, and from where.
+    type Asker<'a> = (&'a Identity, &'a str);
+
+    fn ask(
+        desk: &Desk,
+        (identity, peer): Asker<'_>,
+        (type_url, names): (&'static str, &[&str]),
+    ) -> Result<Vec<String>, Unanswered> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let answer = desk.answer(&Question {
+            type_url,
+            names: &names,
+            identity,
+            peer: Some(peer.parse().unwrap()),
+            clients: &Clients::default(),
+        })?;
+        let text = |r: &Arc<Encoded>| String::from_utf8_lossy(&r.body).into_owned();
+        Ok(answer.resources.iter().map(text).collect())
+    }
+
+    const HERE: &str = "127.0.0.1:5";
+    const AWAY: &str = "10.0.0.7:5";
+
+    #[test]
+    fn nobody_in_particular_may_ask_on_loopback_only() {
+        let nobody = Identity::Unasked;
+        let list = (PAGE, &["list"][..]);
+        let said = ask(&desk(false), (&nobody, HERE), list).unwrap();
+        assert!(said[0].contains("\"config_dump\""), "{said:?}");
+        for (strict, peer) in [(false, AWAY), (true, HERE), (true, AWAY)] {
+            let refused = ask(&desk(strict), (&nobody, peer), list);
+            assert!(matches!(refused, Err(Unanswered::Unproved(_))), "{peer}");
+        }
+    }
+
+    #[test]
+    fn other_namespaces_ask_about_their_own_proxies_only() {
+        let desk = desk(false);
+        let (root, shop) = (person("istio-system"), person("shop"));
+        for page in ["list", "syncz", "registryz", "mesh"] {
+            assert!(ask(&desk, (&root, AWAY), (PAGE, &[page])).is_ok(), "{page}");
+            let refused = ask(&desk, (&shop, AWAY), (PAGE, &[page]));
+            assert!(matches!(refused, Err(Unanswered::Denied(_))), "{page}");
+        }
+        for page in OF_A_PROXY {
+            let asked = format!("{page}?proxyID=web-0.shop");
+            let said = ask(&desk, (&shop, AWAY), (PAGE, &[&asked])).unwrap();
+            assert_eq!(said, [NOT_HERE]);
+        }
+        let said = ask(&desk, (&shop, AWAY), (DUMP, &["web-0.bank"])).unwrap();
+        assert_eq!(said, [NOT_HERE]);
+        assert!(ask(&desk, (&shop, AWAY), (SYNC, &[])).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_question_has_one_name() {
+        let root = person("istio-system");
+        for (type_url, names) in [(PAGE, &[][..]), (PAGE, &["list", "mesh"]), (DUMP, &[])] {
+            let refused = ask(&desk(false), (&root, AWAY), (type_url, names));
+            assert!(
+                matches!(refused, Err(Unanswered::Malformed(_))),
+                "{names:?}"
+            );
+        }
+        let said = ask(&desk(false), (&root, AWAY), (PAGE, &["inject"])).unwrap();
+        assert_eq!(said, ["404 page not found\n"]);
+    }
+
+    #[test]
+    fn pages_are_in_the_order_of_their_names() {
+        let names: Vec<&str> = pages::PAGES.iter().map(|page| page.name).collect();
+        assert!(names.is_sorted(), "{names:?}");
+    }
+}

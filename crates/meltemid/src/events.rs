@@ -119,7 +119,13 @@ mod tests {
     #[test]
     fn every_kind_has_words_of_istios() {
         let triggers = [
-            "endpoint", "config", "service", "proxy", "global", "secret", "namespace",
+            "endpoint",
+            "config",
+            "service",
+            "proxy",
+            "global",
+            "secret",
+            "namespace",
         ];
         for info in KINDS {
             assert!(triggers.contains(&trigger(info.name)), "{}", info.name);

@@ -178,7 +178,8 @@ mod tests {
 
     #[test]
     fn what_has_no_secret_stays() {
-        let bytes = pool::from_json("envoy.config.cluster.v3.Cluster", &json!({"name": "a"})).unwrap();
+        let bytes =
+            pool::from_json("envoy.config.cluster.v3.Cluster", &json!({"name": "a"})).unwrap();
         assert!(cover(CLUSTER, &bytes).unwrap().is_none());
     }
 }

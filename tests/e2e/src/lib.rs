@@ -4,6 +4,7 @@
 pub mod calls;
 pub mod golden;
 pub mod inventory;
+pub mod istioctl;
 pub mod load;
 mod machine;
 pub mod mesh;

@@ -117,10 +117,7 @@ impl Stage {
             "it is live without configuration"
         );
         let page = self.plane.json("/debug/syncz")?;
-        ensure!(
-            page == json!([]),
-            "it is attached: {page}"
-        );
+        ensure!(page == json!([]), "it is attached: {page}");
         Ok(())
     }
 }

@@ -14,8 +14,9 @@ use meltemi_proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaD
 use meltemi_proto::urls;
 use meltemi_xds::{
     Account, Attachment, Authenticator, Caller, ClientId, ClientInfo, Credentials, Event, Guest,
-    Identity, Limits, Peer, Refusal, Server, Source, Unknown,
-};
+    Identity, Limits, Peer, Refusal, Server, Source, Unknown, Answer, Question, Unanswered};
+use meltemi_xds::types::PAGE;
+use meltemi_proto::resource::Encoded;
 use meltemi_xds_tests::{Desk, mesh};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -86,6 +87,15 @@ impl Source for Door {
 
     fn report(&self, client: ClientId, event: Event) {
         self.desk.report(client, event);
+    }
+
+    fn answer(&self, question: &Question<'_>) -> Result<Answer, Unanswered> {
+        let all = question.names.iter();
+        let echo = |name: &String| Arc::new(Encoded::new(name.as_str(), PAGE, name.clone()));
+        Ok(Answer {
+            control_plane: "{}".into(),
+            resources: all.map(echo).collect(),
+        })
     }
 }
 
@@ -278,5 +288,51 @@ async fn one_proxy_has_so_many_streams() -> Result<()> {
         .await?;
     let mut again = open(address, Some("web-0"), vec![first(NODE)]).await?;
     ensure!(again.next().await?.is_ok(), "the place is free");
+    Ok(())
+}
+
+fn question(names: &[&str]) -> DeltaDiscoveryRequest {
+    DeltaDiscoveryRequest {
+        type_url: PAGE.to_owned(),
+        resource_names_subscribe: names.iter().map(ToString::to_string).collect(),
+        // What istioctl puts there says nothing.
+        response_nonce: "2026-01-01 00:00:00".to_owned(),
+        ..first("sidecar~10.0.0.9~test-1.istio-system~istio-system.svc.cluster.local")
+    }
+}
+
+#[tokio::test]
+async fn a_person_may_ask_and_attaches_nobody() -> Result<()> {
+    let door = door();
+    let address = serve(&door, None, Limits::default()).await?;
+    let mut person = open(address, Some("person"), vec![question(&["a", "b"])]).await?;
+    assert_eq!(person.next().await??, 2);
+    let acknowledged = DeltaDiscoveryRequest {
+        response_nonce: "answer-1".to_owned(),
+        ..question(&["a", "b"])
+    };
+    let requests = vec![question(&["a", "b"]), acknowledged, question(&["c"])];
+    let mut person = open(address, Some("person"), requests).await?;
+    assert_eq!(person.next().await??, 2);
+    assert_eq!(person.next().await??, 1, "an acknowledgement is not answered");
+    let requests = vec![question(&["a"]), first(NODE)];
+    let mut person = open(address, Some("person"), requests).await?;
+    let status = person.end().await?;
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    assert!(door.last().is_none(), "nobody was attached");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_proxy_may_ask_beside_its_configuration() -> Result<()> {
+    let door = door();
+    let address = serve(&door, None, Limits::default()).await?;
+    let asked = DeltaDiscoveryRequest {
+        node: None,
+        ..question(&["a", "b", "c"])
+    };
+    let mut own = open(address, Some("web-0"), vec![first(NODE), asked]).await?;
+    let counts = [own.next().await??, own.next().await??];
+    assert!(counts.contains(&1) && counts.contains(&3), "{counts:?}");
     Ok(())
 }

@@ -37,7 +37,9 @@ pub(super) const PARTS: [TypeUrl; 8] = [
 
 /// The dump. Endpoints are in it when they are asked for, as in Envoy's.
 pub(super) fn envoys(held: &Held, endpoints: bool) -> Result<ConfigDump, String> {
-    let parts = PARTS.into_iter().filter(|url| endpoints || *url != ENDPOINTS);
+    let parts = PARTS
+        .into_iter()
+        .filter(|url| endpoints || *url != ENDPOINTS);
     let part = |url: TypeUrl| match url {
         CLUSTERS => clusters(held),
         ENDPOINTS => endpoint_configs(held),
@@ -88,7 +90,9 @@ pub(super) fn resources(held: &Held) -> Result<Value, String> {
     )?;
     let kinds = document.get_mut("resources").and_then(Value::as_object_mut);
     for (kind, all) in kinds.into_iter().flatten() {
-        let url = meltemi_translate::document::KINDS.iter().find(|k| k.0 == kind);
+        let url = meltemi_translate::document::KINDS
+            .iter()
+            .find(|k| k.0 == kind);
         let all = all.as_array_mut().into_iter().flatten();
         for (shown_as, encoded) in all.zip(held.assigned.resources(url.map_or("", |k| k.1))) {
             let clear = sensitive::cover(encoded.type_url, &encoded.body);

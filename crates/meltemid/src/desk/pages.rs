@@ -44,24 +44,28 @@ impl Reply {
     }
 }
 
-const fn page(
-    name: &'static str,
-    help: &'static str,
-    show: fn(&Desk, &Ask<'_>) -> Reply,
-) -> Page {
+const fn page(name: &'static str, help: &'static str, show: fn(&Desk, &Ask<'_>) -> Reply) -> Page {
     Page { name, help, show }
 }
 
 /// Every page, by name.
 pub(crate) static PAGES: [Page; 19] = [
-    page("adsz", "Connected proxies, with what they say of themselves", |desk, ask| {
-        Reply::Json(streams::adsz(desk, ask))
-    }),
-    page("clusterz", "Clusters whose API servers are read", |desk, _| {
-        Reply::Json(registry::clusterz(desk))
-    }),
-    page("config_dump", "What a proxy should have, as Envoy would dump it: ?proxyID=POD.NAMESPACE; \
-         &include_eds with endpoints; &types=cds,lds; &form=resources with versions and origins", config_dump),
+    page(
+        "adsz",
+        "Connected proxies, with what they say of themselves",
+        |desk, ask| Reply::Json(streams::adsz(desk, ask)),
+    ),
+    page(
+        "clusterz",
+        "Clusters whose API servers are read",
+        |desk, _| Reply::Json(registry::clusterz(desk)),
+    ),
+    page(
+        "config_dump",
+        "What a proxy should have, as Envoy would dump it: ?proxyID=POD.NAMESPACE; \
+         &include_eds with endpoints; &types=cds,lds; &form=resources with versions and origins",
+        config_dump,
+    ),
     page("configz", "Configuration objects in force", |desk, _| {
         Reply::Json(objects::configz(&desk.plane.snapshot()))
     }),
@@ -71,16 +75,22 @@ pub(crate) static PAGES: [Page; 19] = [
     page("diagnosticz", "What is wrong", |desk, _| {
         Reply::Json(objects::diagnosticz(&desk.plane.diagnostics()))
     }),
-    page("edsz", "Endpoints of a proxy: ?proxyID=POD.NAMESPACE", |desk, ask| typed(desk, ask, "eds")),
+    page(
+        "edsz",
+        "Endpoints of a proxy: ?proxyID=POD.NAMESPACE",
+        |desk, ask| typed(desk, ask, "eds"),
+    ),
     page("endpointShardz", "Endpoints by service", |desk, _| {
         Reply::Json(registry::endpoint_shardz(&desk.plane.snapshot()))
     }),
     page("endpointz", "The same by its old name", |desk, _| {
         Reply::Json(registry::endpoint_shardz(&desk.plane.snapshot()))
     }),
-    page("instancesz", "Which service ports end at which proxy", |desk, ask| {
-        Reply::Json(streams::instancesz(desk, ask))
-    }),
+    page(
+        "instancesz",
+        "Which service ports end at which proxy",
+        |desk, ask| Reply::Json(streams::instancesz(desk, ask)),
+    ),
     page("list", "The names of these pages", |_, _| {
         let names = PAGES.iter().map(|page| page.name);
         Reply::Json(names.filter(|name| *name != "list").collect())
@@ -88,23 +98,39 @@ pub(crate) static PAGES: [Page; 19] = [
     page("mesh", "The mesh configuration in force", |desk, _| {
         Reply::Json(json!(*desk.plane.snapshot().mesh.config))
     }),
-    page("ndsz", "The name table of a proxy: ?proxyID=POD.NAMESPACE", |desk, ask| typed(desk, ask, "nds")),
+    page(
+        "ndsz",
+        "The name table of a proxy: ?proxyID=POD.NAMESPACE",
+        |desk, ask| typed(desk, ask, "nds"),
+    ),
     page("networkz", "Gateways into networks", |desk, _| {
         Reply::Json(registry::networkz(&desk.plane.snapshot()))
     }),
-    page("push_status", "What is wrong, by code and object", |desk, _| {
-        Reply::Json(objects::push_status(&desk.plane.diagnostics()))
-    }),
+    page(
+        "push_status",
+        "What is wrong, by code and object",
+        |desk, _| Reply::Json(objects::push_status(&desk.plane.diagnostics())),
+    ),
     page("registryz", "Services", |desk, _| {
         Reply::Json(registry::registryz(&desk.plane.snapshot()))
     }),
-    page("resourcesz", "Kinds that are watched", |_, _| Reply::Json(objects::resourcesz())),
-    page("sidecarz", "What a proxy may reach: ?proxyID=POD.NAMESPACE", |desk, ask| {
-        of_proxy(desk, ask, |held| Ok(registry::sidecarz(&desk.plane.snapshot(), held)))
+    page("resourcesz", "Kinds that are watched", |_, _| {
+        Reply::Json(objects::resourcesz())
     }),
-    page("syncz", "How far each connected proxy is: [?namespace=NAMESPACE]", |desk, ask| {
-        Reply::Json(streams::syncz(desk, ask))
-    }),
+    page(
+        "sidecarz",
+        "What a proxy may reach: ?proxyID=POD.NAMESPACE",
+        |desk, ask| {
+            of_proxy(desk, ask, |held| {
+                Ok(registry::sidecarz(&desk.plane.snapshot(), held))
+            })
+        },
+    ),
+    page(
+        "syncz",
+        "How far each connected proxy is: [?namespace=NAMESPACE]",
+        |desk, ask| Reply::Json(streams::syncz(desk, ask)),
+    ),
 ];
 
 /// The page of that name.
@@ -120,11 +146,7 @@ pub(super) fn query(text: &str) -> Query {
 }
 
 /// A page about the proxy that `proxyID` names.
-fn of_proxy(
-    desk: &Desk,
-    ask: &Ask<'_>,
-    show: impl Fn(&Held) -> Result<Value, String>,
-) -> Reply {
+fn of_proxy(desk: &Desk, ask: &Ask<'_>, show: impl Fn(&Held) -> Result<Value, String>) -> Reply {
     let Some(proxy) = ask.query.get("proxyID").filter(|id| !id.is_empty()) else {
         let why = "You must provide a proxyID in the query string\n";
         return Reply::Refused(400, why.to_owned());
@@ -140,7 +162,11 @@ fn of_proxy(
 
 fn config_dump(desk: &Desk, ask: &Ask<'_>) -> Reply {
     of_proxy(desk, ask, |held| {
-        if ask.query.get("form").is_some_and(|form| form == "resources") {
+        if ask
+            .query
+            .get("form")
+            .is_some_and(|form| form == "resources")
+        {
             return dump::resources(held);
         }
         match ask.query.get("types") {

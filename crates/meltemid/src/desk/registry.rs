@@ -142,15 +142,20 @@ pub(super) fn clusterz(desk: &Desk) -> Value {
 /// What a proxy may reach.
 pub(super) fn sidecarz(snapshot: &Snapshot, held: &Held) -> Value {
     let proxy = &held.proxy;
-    let rule = snapshot
-        .sidecars
-        .of_workload(&proxy.namespace, &proxy.labels, &snapshot.mesh.root_namespace);
+    let rule = snapshot.sidecars.of_workload(
+        &proxy.namespace,
+        &proxy.labels,
+        &snapshot.mesh.root_namespace,
+    );
     let scope = snapshot.scope(&proxy.namespace, rule);
     let listeners = scope.egress.iter().map(|egress| {
         let services = egress.services.iter().map(|s| service(s));
         services.collect::<Vec<Value>>()
     });
-    let name = scope.sidecar.as_ref().map(|s| s.origin.object.name.to_string());
+    let name = scope
+        .sidecar
+        .as_ref()
+        .map(|s| s.origin.object.name.to_string());
     json!({
         "name": name.unwrap_or_else(|| "default-sidecar".to_owned()),
         "namespace": scope.namespace,

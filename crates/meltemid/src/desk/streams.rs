@@ -130,15 +130,24 @@ fn sync_status(client: &ClientStatus, proxy: &Connected) -> Map<String, Value> {
         ("endpoint", ENDPOINT),
     ] {
         let of_type = client.types.iter().find(|t| t.type_url == url);
-        put(&format!("{word}_sent"), json!(of_type.and_then(|t| t.sent_nonce.clone())));
-        put(&format!("{word}_acked"), json!(of_type.and_then(|t| t.acked_nonce.clone())));
+        put(
+            &format!("{word}_sent"),
+            json!(of_type.and_then(|t| t.sent_nonce.clone())),
+        );
+        put(
+            &format!("{word}_acked"),
+            json!(of_type.and_then(|t| t.acked_nonce.clone())),
+        );
     }
     let resources: BTreeMap<_, _> = client.types.iter().map(resource_status).collect();
     put("resources", json!(resources));
     put("node", json!(client.node_id));
     put("nodeType", json!(client.kind.name()));
     put("peer", json!(client.peer.map(|p| p.to_string())));
-    put("protocol", json!(format!("{:?}", client.flavor).to_lowercase()));
+    put(
+        "protocol",
+        json!(format!("{:?}", client.flavor).to_lowercase()),
+    );
     put("connectedAt", json!(clock::unix(client.connected)));
     put("types", client.types.iter().map(type_status).collect());
     status
@@ -221,7 +230,12 @@ pub(super) fn instancesz(desk: &Desk, ask: &Ask<'_>) -> Value {
             continue;
         };
         for port in service.ports.iter() {
-            for endpoint in endpoints.ports.get(&port.name).into_iter().flat_map(|e| e.iter()) {
+            for endpoint in endpoints
+                .ports
+                .get(&port.name)
+                .into_iter()
+                .flat_map(|e| e.iter())
+            {
                 if let EndpointAddress::Ip(ip) = &endpoint.address {
                     let mut shown = registry::port(port);
                     if let Some(fields) = shown.as_object_mut() {
@@ -232,7 +246,9 @@ pub(super) fn instancesz(desk: &Desk, ask: &Ask<'_>) -> Value {
                             "Name": service.name, "Namespace": key.namespace } },
                         "Port": shown,
                     });
-                    at.entry((endpoint.cluster.clone(), *ip)).or_default().push(target);
+                    at.entry((endpoint.cluster.clone(), *ip))
+                        .or_default()
+                        .push(target);
                 }
             }
         }

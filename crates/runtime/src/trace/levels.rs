@@ -126,7 +126,10 @@ mod tests {
             assert!(!debugs());
             levels.set("meltemi_xds", "debug").unwrap();
             assert!(debugs());
-            assert_eq!((levels.of("meltemi_xds"), levels.of("meltemi_kube")), ("debug", "info"));
+            assert_eq!(
+                (levels.of("meltemi_xds"), levels.of("meltemi_kube")),
+                ("debug", "info")
+            );
             levels.set("meltemi_xds", "none").unwrap();
             assert!(!tracing::enabled!(target: "meltemi_xds", tracing::Level::ERROR));
         });

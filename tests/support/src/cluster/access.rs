@@ -5,7 +5,7 @@ use super::image::ctr_program;
 use super::places::{Places, built};
 use super::space;
 use anyhow::{Context, Result, ensure};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -51,15 +51,15 @@ impl Kubectl {
 
     /// The command of another program with the same rights, inside the same network.
     #[must_use]
-    pub fn beside(&self, program: &str, args: &[&str]) -> Command {
+    pub fn beside(&self, program: impl AsRef<OsStr>, args: &[&str]) -> Command {
         let wrapper = self.program.with_file_name("in-cluster");
         let mut command = match wrapper.is_file() {
             true => {
                 let mut command = Command::new(wrapper);
-                command.arg(program);
+                command.arg(program.as_ref());
                 command
             }
-            false => Command::new(program),
+            false => Command::new(program.as_ref()),
         };
         command.args(args).env("KUBECONFIG", &self.kubeconfig);
         command

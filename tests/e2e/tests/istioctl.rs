@@ -1,0 +1,142 @@
+//! The real istioctl against a control plane and a gateway: what its users type, and what they see.
+
+use anyhow::{Context, Result, ensure};
+use meltemi_e2e::mesh::{self, GATEWAY, Mesh, SYSTEM};
+use meltemi_e2e::{Target, istioctl};
+use meltemi_testkit::cluster::access::Kubectl;
+use meltemi_testkit::wait;
+use serde_json::Value;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(500);
+
+const SHOP: &str = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: reviews, namespace: shop}
+spec:
+  ports: [{name: http, port: 80}]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: shop, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 80, name: http, protocol: HTTP}
+    hosts: [shop.example]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews, namespace: shop}
+spec:
+  hosts: [shop.example]
+  gateways: [shop]
+  http:
+  - route: [{destination: {host: reviews}}]
+";
+
+/// istioctl, where kubectl runs.
+struct Istioctl<'a> {
+    kubectl: &'a Kubectl,
+    binary: PathBuf,
+}
+
+impl Istioctl<'_> {
+    /// What it prints.
+    fn run(&self, words: &[&str]) -> Result<String> {
+        let args = [words, &["--istioNamespace", SYSTEM]].concat();
+        let out = self.kubectl.beside(&self.binary, &args).output()?;
+        let said = String::from_utf8_lossy(&out.stdout).into_owned();
+        let error = String::from_utf8_lossy(&out.stderr);
+        ensure!(out.status.success(), "istioctl {words:?}: {said}{error}");
+        Ok(said)
+    }
+
+    /// What it prints once it has these words in it.
+    fn shows(&self, args: &[&str], words: &[&str]) -> Result<String> {
+        let what = format!("istioctl {args:?} to show {words:?}");
+        let mut last = String::new();
+        let shown = wait::every(&what, (DEADLINE, LOOK), || {
+            last = match self.run(args) {
+                Ok(said) => said,
+                Err(error) => format!("{error:#}"),
+            };
+            let all = words.iter().all(|word| last.contains(word));
+            Ok(all.then(|| last.clone()))
+        });
+        shown.with_context(|| format!("last: {last}"))
+    }
+}
+
+#[test]
+fn istioctl_finds_and_reads_the_control_plane_and_its_proxies() -> Result<()> {
+    let binary = istioctl::find()?;
+    let target = Target::take("e2e-istioctl", &mesh::IMAGES)?;
+    let kubectl = target.kubectl();
+    let mut mesh = Mesh::install(&target, &[])?;
+    mesh.add_gateway(&[])?;
+    kubectl.apply(SHOP)?;
+    let istioctl = Istioctl { kubectl, binary };
+    let jsonpath = "--output=jsonpath={.items[0].metadata.name}";
+    let select = ["--namespace", SYSTEM, "--selector=istio=ingressgateway"];
+    let pod = kubectl.run(&[&["get", "pods", jsonpath][..], &select].concat())?;
+    let key = format!("{}.{SYSTEM}", pod.trim());
+
+    version(&istioctl)?;
+    status(&istioctl, &key)?;
+    configuration(&istioctl, &key)?;
+    debug(&istioctl, &key)?;
+    mesh.uninstall()?;
+    kubectl.run(&["delete", "namespace", "shop", SYSTEM, "--ignore-not-found"])?;
+    target.release()
+}
+
+fn version(istioctl: &Istioctl<'_>) -> Result<()> {
+    let version = istioctl.shows(&["version", "--output=json"], &["meshVersion"])?;
+    let version: Value = serde_json::from_str(&version)?;
+    let info = version.pointer("/meshVersion/0/Info").context("no info")?;
+    ensure!(info["status"] == "Clean", "{version}");
+    let number = info["version"].as_str().unwrap_or_default();
+    ensure!(number.ends_with(env!("CARGO_PKG_VERSION")), "{version}");
+    Ok(())
+}
+
+fn status(istioctl: &Istioctl<'_>, key: &str) -> Result<()> {
+    let all = istioctl.shows(&["proxy-status"], &[key, "CDS,LDS,EDS,RDS"])?;
+    ensure!(all.starts_with("NAME"), "{all}");
+    let full = istioctl.shows(&["proxy-status", "--verbosity=1"], &[key, "SYNCED"])?;
+    ensure!(!full.contains("STALE") && !full.contains("ERROR"), "{full}");
+    let words = ["Clusters Match", "Listeners Match", "Routes Match"];
+    istioctl.shows(&["proxy-status", key], &words)?;
+    Ok(())
+}
+
+fn configuration(istioctl: &Istioctl<'_>, key: &str) -> Result<()> {
+    let host = "reviews.shop.svc.cluster.local";
+    istioctl.shows(&["proxy-config", "clusters", key], &["SERVICE FQDN", host])?;
+    istioctl.shows(&["proxy-config", "listeners", key], &["Route: http."])?;
+    let routes = ["shop.example", "reviews.shop"];
+    istioctl.shows(&["proxy-config", "routes", key], &routes)?;
+    istioctl.shows(&["proxy-config", "endpoints", key], &["HEALTHY"])?;
+    Ok(())
+}
+
+fn debug(istioctl: &Istioctl<'_>, key: &str) -> Result<()> {
+    let page = istioctl.run(&["experimental", "internal-debug", "syncz"])?;
+    let page: Value = serde_json::from_str(&page)?;
+    ensure!(page[0]["proxy"] == key, "{page}");
+    let list = istioctl.run(&["experimental", "internal-debug", "nothing"])?;
+    ensure!(
+        list.contains("config_dump") && list.contains("syncz"),
+        "{list}"
+    );
+    istioctl.run(&["analyze", "--namespace", "shop"])?;
+    Ok(())
+}
