@@ -8,6 +8,7 @@ use std::path::PathBuf;
 /// Which cluster, and where in it.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Cluster")]
+#[group(skip)]
 pub(crate) struct Cluster {
     /// The kubeconfig; else those of KUBECONFIG, else ~/.kube/config, else the pod's account.
     #[arg(long, value_name = "FILE")]

@@ -62,9 +62,9 @@ mod tests {
         });
         let text = table(&bootstrap).text();
         for line in [
-            "envoy version    1.40.0",
-            "admin            127.0.0.1:15000",
-            "static clusters  xds, agent",
+            "envoy version     1.40.0",
+            "admin             127.0.0.1:15000",
+            "static clusters   xds, agent",
         ] {
             assert!(
                 text.lines().any(|found| found.starts_with(line)),
