@@ -79,6 +79,7 @@ fn pace() -> Pace {
     Pace {
         retry: Duration::from_millis(20),
         retry_longest: Duration::from_millis(100),
+        settle: Duration::from_secs(2),
         again: Duration::from_millis(50),
         ..Pace::default()
     }
@@ -216,6 +217,33 @@ async fn a_status_changes_no_object_of_the_mesh() {
         .await
         .unwrap();
     assert_eq!(codes(&stage.server.writes()), [] as [u16; 0]);
+}
+
+#[tokio::test]
+async fn a_new_leader_takes_nothing_back_before_proxies_had_time_to_come() {
+    let mut stage = Stage::start(web(1)).await;
+    stage.say(1, false);
+    stage
+        .until("the status", |s| is(s, "Programmed", "True"))
+        .await;
+    let second = writer(&stage.server, stage.followed.seen()).await;
+    let verdict = Verdict {
+        generation: 1,
+        ..Verdict::default()
+    };
+    second
+        .verdicts
+        .send_replace([(stage.key(), Arc::new(verdict))].into());
+    stage
+        .followed
+        .during(Duration::from_millis(500))
+        .await
+        .unwrap();
+    assert_eq!(codes(&stage.server.writes()), [200]);
+    // Then it says what it knows.
+    stage
+        .until("the truth", |s| is(s, "Programmed", "Unknown"))
+        .await;
 }
 
 #[tokio::test]
