@@ -56,6 +56,9 @@ pub struct Pace {
     pub retry: Duration,
     /// The longest wait. Default 60 s.
     pub retry_longest: Duration,
+    /// So long after it began to lead, a replica does not take back what another counted because no
+    /// proxy has come to it yet. Default 30 s.
+    pub settle: Duration,
     /// Before an object is looked at again that the source has not shown yet. Default 1 s.
     pub again: Duration,
 }
@@ -69,6 +72,7 @@ impl Default for Pace {
             event_burst: 25,
             retry: Duration::from_secs(1),
             retry_longest: Duration::from_secs(60),
+            settle: Duration::from_secs(30),
             again: Duration::from_secs(1),
         }
     }
@@ -107,6 +111,8 @@ pub struct StatusWriter {
     /// Kinds that could not be written, which is said once.
     refused: BTreeSet<Arc<str>>,
     compare_at: Instant,
+    /// Since when this replica leads, or last did.
+    led_since: Instant,
 }
 
 /// What woke the writer.
@@ -132,6 +138,7 @@ impl StatusWriter {
             failures: 0,
             refused: BTreeSet::new(),
             compare_at: Instant::now() + backoff::spread(COMPARE),
+            led_since: Instant::now(),
             parts,
         }
     }
@@ -149,6 +156,7 @@ impl StatusWriter {
                 }
                 Woken::Leads => {
                     // What the one before has written is in what the source has seen.
+                    self.led_since = now;
                     self.queue.everything(now);
                 }
                 Woken::Compare => {
@@ -213,7 +221,12 @@ impl StatusWriter {
         let Some(plan) = patch::plan(&object, &wanted, (&known, info.group), &time) else {
             return;
         };
-        if plan.urgency == Urgency::Minor && self.queue.after_rest(&object, now) {
+        let settled = self.led_since + self.parts.pace.settle;
+        if now < settled && patch::takes_back(&wanted, &known) {
+            self.queue.put_off(&object, settled, u32::MAX);
+            return;
+        }
+        if plan.urgency == Urgency::Minor && self.queue.after_rest(&object, now, self.led_since) {
             return;
         }
         if let Err(free) = self.writes.take(now) {
@@ -335,8 +348,8 @@ impl StatusWriter {
             now,
             wall: Timestamp::now(),
         };
-        let of = (known, info.group);
-        let mut post = self.told.post(object, news, of, moment());
+        let of = (object, known, info.group);
+        let mut post = self.told.post(of, news, moment());
         if let Post::Count { path, body } = &post {
             let write = Write {
                 method: Method::PATCH,
@@ -349,7 +362,7 @@ impl StatusWriter {
                 return;
             }
             self.told.forget(object);
-            post = self.told.post(object, news, of, moment());
+            post = self.told.post(of, news, moment());
         }
         if let Post::Create { path, body } = &post {
             let write = Write {

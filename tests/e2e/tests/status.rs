@@ -76,10 +76,14 @@ fn message(kubectl: &Kubectl, object: &str, condition: &str) -> Result<String> {
 }
 
 fn described(kubectl: &Kubectl, object: &str, words: &[&str]) -> Result<()> {
-    wait::every(&format!("{object} to say {words:?}"), (DEADLINE, LOOK), || {
-        let text = kubectl.run(&["describe", object, SHOP])?;
-        Ok(words.iter().all(|word| text.contains(word)).then_some(()))
-    })?;
+    wait::every(
+        &format!("{object} to say {words:?}"),
+        (DEADLINE, LOOK),
+        || {
+            let text = kubectl.run(&["describe", object, SHOP])?;
+            Ok(words.iter().all(|word| text.contains(word)).then_some(()))
+        },
+    )?;
     Ok(())
 }
 
@@ -99,7 +103,10 @@ fn kubectl_says_what_became_of_an_object() -> Result<()> {
 
     is(kubectl, "vs/bad", "Accepted=False")?;
     let said = message(kubectl, "vs/bad", "Accepted")?;
-    ensure!(said.starts_with("MLT0201: spec.http[0]") && said.contains("v9"), "{said}");
+    ensure!(
+        said.starts_with("MLT0201: spec.http[0]") && said.contains("v9"),
+        "{said}"
+    );
     described(kubectl, "vs/bad", &["Warning", "UnknownSubset", "MLT0201"])?;
 
     kubectl.apply(&OBJECTS.replace("v9", "v1"))?;

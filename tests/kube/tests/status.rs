@@ -25,10 +25,7 @@ const NAME: &str = "DestinationRule shop/web";
 struct Stage {
     server: ApiServer,
     followed: Followed,
-    verdicts: watch::Sender<Verdicts>,
-    leads: watch::Sender<bool>,
-    fence: Fence,
-    writer: tokio::task::JoinHandle<()>,
+    writer: Writer,
 }
 
 fn web(generation: i64) -> Value {
@@ -39,39 +36,50 @@ fn web(generation: i64) -> Value {
     object
 }
 
-async fn writer(
-    server: &ApiServer,
-    seen: Seen,
-    pace: Pace,
-) -> (
-    watch::Sender<Verdicts>,
-    watch::Sender<bool>,
-    Fence,
-    tokio::task::JoinHandle<()>,
-) {
+/// A writer that leads, and what it listens to.
+struct Writer {
+    verdicts: watch::Sender<Verdicts>,
+    leads: watch::Sender<bool>,
+    fence: Fence,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn writer(server: &ApiServer, seen: Seen) -> Writer {
     let dir = tempfile::tempdir().unwrap();
-    let client = connect(&Access::Kubeconfig(server.kubeconfig(dir.path()).unwrap()));
+    let access = Access::Kubeconfig(server.kubeconfig(dir.path()).unwrap());
     let (verdicts, said) = watch::channel(Verdicts::new());
     let (leads, leading) = watch::channel(true);
     let fence = Fence::default();
     fence.hold(Some(Duration::from_secs(60)));
     let writer = StatusWriter::new(Writing {
-        client: client.await.unwrap(),
+        client: connect(&access).await.unwrap(),
         seen,
         leads: leading,
         fence: fence.clone(),
         verdicts: said,
         by: "istiod-0".into(),
         revision: "default".into(),
-        pace,
+        pace: pace(),
     });
-    (verdicts, leads, fence, tokio::spawn(writer.run()))
+    Writer {
+        verdicts,
+        leads,
+        fence,
+        task: tokio::spawn(writer.run()),
+    }
 }
 
 fn pace() -> Pace {
     Pace {
         retry: Duration::from_millis(20),
         retry_longest: Duration::from_millis(100),
+        settle: Duration::from_secs(2),
         again: Duration::from_millis(50),
         ..Pace::default()
     }
@@ -83,13 +91,10 @@ impl Stage {
         server.install(&meltemi_kube_tests::events());
         server.apply(object);
         let followed = Followed::synced(&server, impatient()).await.unwrap();
-        let (verdicts, leads, fence, writer) = writer(&server, followed.seen(), pace()).await;
+        let writer = writer(&server, followed.seen()).await;
         Self {
             server,
             followed,
-            verdicts,
-            leads,
-            fence,
             writer,
         }
     }
@@ -110,7 +115,8 @@ impl Stage {
                 ..Proxies::default()
             },
         };
-        self.verdicts
+        self.writer
+            .verdicts
             .send_replace([(self.key(), Arc::new(verdict))].into());
     }
 
@@ -128,12 +134,6 @@ impl Stage {
             );
             sleep(Duration::from_millis(10)).await;
         }
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        self.writer.abort();
     }
 }
 
@@ -206,24 +206,50 @@ async fn a_status_changes_no_object_of_the_mesh() {
     assert!(stage.followed.told.is_empty(), "{:?}", stage.followed.told);
     // The same said again is not written again, nor is it by a writer that begins.
     assert_eq!(codes(&stage.server.writes()), [200]);
-    stage.leads.send_replace(false);
-    stage.leads.send_replace(true);
-    let (verdicts, _leads, _fence, second) =
-        writer(&stage.server, stage.followed.seen(), pace()).await;
-    verdicts.send_replace(stage.verdicts.borrow().clone());
+    stage.writer.leads.send_replace(false);
+    stage.writer.leads.send_replace(true);
+    let second = writer(&stage.server, stage.followed.seen()).await;
+    let said = stage.writer.verdicts.borrow().clone();
+    second.verdicts.send_replace(said);
     stage
         .followed
         .during(Duration::from_millis(400))
         .await
         .unwrap();
     assert_eq!(codes(&stage.server.writes()), [] as [u16; 0]);
-    second.abort();
+}
+
+#[tokio::test]
+async fn a_new_leader_takes_nothing_back_before_proxies_had_time_to_come() {
+    let mut stage = Stage::start(web(1)).await;
+    stage.say(1, false);
+    stage
+        .until("the status", |s| is(s, "Programmed", "True"))
+        .await;
+    let second = writer(&stage.server, stage.followed.seen()).await;
+    let verdict = Verdict {
+        generation: 1,
+        ..Verdict::default()
+    };
+    second
+        .verdicts
+        .send_replace([(stage.key(), Arc::new(verdict))].into());
+    stage
+        .followed
+        .during(Duration::from_millis(500))
+        .await
+        .unwrap();
+    assert_eq!(codes(&stage.server.writes()), [200]);
+    // Then it says what it knows.
+    stage
+        .until("the truth", |s| is(s, "Programmed", "Unknown"))
+        .await;
 }
 
 #[tokio::test]
 async fn who_does_not_lead_writes_nothing() {
     let mut stage = Stage::start(web(1)).await;
-    stage.leads.send_replace(false);
+    stage.writer.leads.send_replace(false);
     stage.say(1, false);
     stage
         .followed
@@ -232,15 +258,15 @@ async fn who_does_not_lead_writes_nothing() {
         .unwrap();
     assert!(stage.server.writes().is_empty());
     // It thinks that it leads, but its time is over.
-    stage.fence.hold(None);
-    stage.leads.send_replace(true);
+    stage.writer.fence.hold(None);
+    stage.writer.leads.send_replace(true);
     stage
         .followed
         .during(Duration::from_millis(300))
         .await
         .unwrap();
     assert!(stage.server.writes().is_empty());
-    stage.fence.hold(Some(Duration::from_secs(60)));
+    stage.writer.fence.hold(Some(Duration::from_secs(60)));
     stage
         .until("the status", |s| is(s, "Accepted", "True"))
         .await;

@@ -54,9 +54,8 @@ impl Told {
     /// What to send for the news about an object.
     pub(crate) fn post(
         &mut self,
-        object: &Arc<ObjectRef>,
+        (object, known, group): (&Arc<ObjectRef>, &Known, &str),
         news: &News,
-        of: (&Known, &str),
         moment: Moment<'_>,
     ) -> Post {
         let Moment { by, now, wall } = moment;
@@ -74,7 +73,6 @@ impl Told {
             return Post::Count { path, body };
         }
         let name = format!("{}.{:x}", object.name, wall.as_nanosecond());
-        let (known, group) = of;
         let body = json!({
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
@@ -138,9 +136,8 @@ mod tests {
                 wall,
             };
             told.post(
-                &object("Gateway"),
+                (&object("Gateway"), &known, "networking.istio.io"),
                 &news,
-                (&known, "networking.istio.io"),
                 moment,
             )
         };

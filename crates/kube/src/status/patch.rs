@@ -117,6 +117,22 @@ fn number(value: Option<&Value>) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }
 
+/// True when an object that proxies were counted for in this generation would be said to have none
+/// any more, and that is all.
+pub(crate) fn takes_back(wanted: &Wanted, known: &Known) -> bool {
+    let of = |kind| wanted.conditions.iter().find(|c| c.kind == kind);
+    let same = |condition: &Condition, status| {
+        let before = find(known, condition.kind);
+        before.is_some_and(|before| {
+            let observed = number(before.get("observedGeneration"));
+            text(before, "status") == status && observed == Some(wanted.generation)
+        })
+    };
+    let accepted = of(ACCEPTED).is_some_and(|c| same(c, c.status));
+    let programmed = of(PROGRAMMED).filter(|c| c.status == "Unknown");
+    accepted && programmed.is_some_and(|c| same(c, "True"))
+}
+
 /// How much differs; `None` when nothing does.
 fn urgency(wanted: &Wanted, known: &Known) -> Option<Urgency> {
     let stated = &known.status;
@@ -274,6 +290,24 @@ mod tests {
             .collect();
         assert_eq!(kinds, ["Healthy", "Accepted"]);
         assert_eq!(conditions[0], healthy);
+    }
+
+    #[test]
+    fn that_no_proxy_came_yet_takes_back_what_was_counted_and_nothing_else_does() {
+        let first = write(&wanted(1, false, 2), &fresh()).unwrap();
+        let known = after(&first, NOW);
+        let none = |generation| {
+            let verdict = Verdict {
+                generation,
+                ..Verdict::default()
+            };
+            decide(&object("VirtualService"), &verdict, "istiod-1")
+        };
+        assert!(takes_back(&none(1), &known));
+        assert!(!takes_back(&none(2), &known));
+        assert!(!takes_back(&wanted(1, false, 1), &known));
+        assert!(!takes_back(&wanted(1, true, 2), &known));
+        assert!(!takes_back(&none(1), &fresh()));
     }
 
     #[test]

@@ -110,11 +110,16 @@ impl Queue {
         true
     }
 
-    /// Looks at the object again once its texts alone may be written.
-    pub(crate) fn after_rest(&mut self, object: &Arc<ObjectRef>, now: Instant) -> bool {
-        let Some((since, _)) = self.entries.get(object).and_then(|entry| entry.written) else {
-            return false;
-        };
+    /// Looks at the object again once its texts alone may be written: so long after it was, or
+    /// after `began` where this process has not.
+    pub(crate) fn after_rest(
+        &mut self,
+        object: &Arc<ObjectRef>,
+        now: Instant,
+        began: Instant,
+    ) -> bool {
+        let written = self.entries.get(object).and_then(|entry| entry.written);
+        let since = written.map_or(began, |(since, _)| since);
         let rested = since + SPAN;
         if rested <= now {
             return false;
@@ -246,12 +251,13 @@ mod tests {
         let (mut queue, start) = (Queue::default(), Instant::now());
         queue.replace(&verdicts(1), start);
         let (object, _) = queue.take(start).unwrap();
-        assert!(!queue.after_rest(&object, start), "never written");
+        let long_ago = start.checked_sub(SPAN).unwrap();
+        assert!(!queue.after_rest(&object, start, long_ago), "never written");
         queue.wrote(&object, start);
-        assert!(queue.after_rest(&object, start + SECOND));
+        assert!(queue.after_rest(&object, start + SECOND, long_ago));
         assert_eq!(queue.next(), Some(start + SPAN));
         let (object, _) = queue.take(start + SPAN).unwrap();
-        assert!(!queue.after_rest(&object, start + SPAN));
+        assert!(!queue.after_rest(&object, start + SPAN, long_ago));
         assert!(queue.put_off(&object, start + SPAN + SECOND, 1));
         queue.take(start + SPAN + SECOND).unwrap();
         assert!(!queue.put_off(&object, start + SPAN + SECOND * 2, 1));
