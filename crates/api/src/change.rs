@@ -38,6 +38,8 @@ pub struct Broken {
     /// beyond doubt. `None`: assume every workload of its namespace (of the mesh, in the root
     /// namespace). Other kinds do not fail closed and have `None`.
     pub selector: Option<Selector>,
+    /// Its `generation`, where an API server says it.
+    pub generation: Option<i64>,
     /// Why; never empty. Kept until the object's next [`Change`].
     pub diagnostics: Arc<[Diagnostic]>,
 }

@@ -20,17 +20,17 @@ message! {
         pub target_ref: Option<PolicyTargetReference>,
         /// The Gateways or Services that this is attached to. Excludes `selector`.
         pub target_refs: Vec<PolicyTargetReference>,
-        /// Tracing; the first one counts.
+        /// How traffic is traced; the first entry counts.
         pub tracing: Vec<Tracing>,
-        /// Metrics.
+        /// Which metrics are reported.
         pub metrics: Vec<Metrics>,
-        /// Access logs.
+        /// What is written to access logs.
         pub access_logging: Vec<AccessLogging>,
     }
 }
 
 message! {
-    /// Tracing.
+    /// Which traffic is traced, and where the spans go.
     pub struct Tracing {
         /// The traffic meant. Default: all.
         pub r#match: Option<TracingSelector>,
@@ -130,7 +130,7 @@ message! {
 }
 
 message! {
-    /// Metrics.
+    /// Where metrics go, and what is different in them.
     pub struct Metrics {
         /// Where metrics go. Default: as inherited.
         pub providers: Vec<ProviderRef>,
@@ -214,7 +214,7 @@ choice! {
 }
 
 message! {
-    /// Access logs.
+    /// Which traffic is logged, and where to.
     pub struct AccessLogging {
         /// The traffic meant. Default: all.
         pub r#match: Option<LogSelector>,

@@ -1,19 +1,22 @@
 //! The words of the command line. What is fixed in them is fixed for scripts: flags are added,
 //! never changed.
 
+pub(crate) mod live;
+
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Looks into the mesh: what a proxy is told, and why.
 ///
-/// Reads the same objects as the control plane and translates them with the same code, offline.
+/// Reads the same objects as the control plane and translates them with the same code, offline; and
+/// asks a running mesh what its proxies have.
 #[derive(Debug, Parser)]
 #[command(
     name = "meltemi",
     version,
     max_term_width = 100,
-    after_help = "Exit codes: 0 fine, 1 an object is in error, 64 wrong usage, 65 unreadable \
-                  input, 66 no such file or directory, 70 a bug of meltemi."
+    after_help = "Exit codes: 0 fine, 1 a negative answer, 64 wrong usage, 65 unreadable input, \
+                  66 no such file or directory, 69 unreachable, 70 a bug of meltemi, 77 not allowed."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -26,7 +29,12 @@ pub(crate) enum Command {
     Test(Test),
     Validate(Validate),
     ExplainCode(ExplainCode),
-    Version(Version),
+    #[command(visible_alias = "ps")]
+    ProxyStatus(Box<live::ProxyStatus>),
+    #[command(visible_alias = "pc")]
+    ProxyConfig(Box<live::ProxyConfig>),
+    Version(Box<live::Version>),
+    Completion(live::Completion),
 }
 
 /// Print what a proxy is told by the control plane, made from files.
@@ -190,23 +198,6 @@ pub(crate) struct ExplainCode {
     /// All codes; as text this is the page docs/codes.md.
     #[arg(long, conflicts_with = "code")]
     pub(crate) all: bool,
-    /// How to print it.
-    #[arg(
-        short = 'o',
-        long,
-        value_enum,
-        default_value = "text",
-        value_name = "FORMAT"
-    )]
-    pub(crate) output: TextFormat,
-}
-
-/// Print the version of this program and the revision it was built from.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  meltemi version
-  meltemi version -o json")]
-pub(crate) struct Version {
     /// How to print it.
     #[arg(
         short = 'o',

@@ -10,8 +10,12 @@ pub(crate) const USAGE: u8 = 64;
 pub(crate) const UNREADABLE: u8 = 65;
 /// No such file or directory.
 pub(crate) const NO_INPUT: u8 = 66;
+/// A cluster, control plane or proxy cannot be reached.
+pub(crate) const UNREACHABLE: u8 = 69;
 /// Our own fault.
 pub(crate) const INTERNAL: u8 = 70;
+/// The API server does not let the caller.
+pub(crate) const DENIED: u8 = 77;
 
 /// What a command has to say.
 #[derive(Debug)]
@@ -40,7 +44,7 @@ impl Answer {
 pub(crate) struct Failure {
     /// The exit code.
     pub(crate) code: u8,
-    /// What is wrong and what to do, in one line.
+    /// What is wrong and what to do, in one line; further lines are indented.
     pub(crate) message: String,
     /// Lines for stderr that come before it.
     pub(crate) notes: Vec<String>,

@@ -1,16 +1,20 @@
 //! `meltemi`, the human's tool: what the control plane would do, offline, with the same registry
-//! and the same translator.
+//! and the same translator; and what a running mesh does.
 //!
 //! stdout is the answer and nothing else; stderr is for people. Exit codes are fixed, see
 //! [`failure`].
 
 mod args;
+mod clock;
 mod cmd;
+mod dump;
 mod failure;
 mod input;
+mod live;
 mod node;
 mod output;
 mod scenario;
+mod table;
 mod yaml;
 
 use args::{Cli, Command};
@@ -35,7 +39,10 @@ fn run() -> u8 {
         Command::Test(args) => cmd::test::run(&args),
         Command::Validate(args) => cmd::validate::run(&args),
         Command::ExplainCode(args) => cmd::explain_code::run(&args),
-        Command::Version(args) => Ok(cmd::version::run(&args)),
+        Command::ProxyStatus(args) => cmd::proxy_status::run(&args),
+        Command::ProxyConfig(args) => cmd::proxy_config::run(&args),
+        Command::Version(args) => cmd::version::run(&args),
+        Command::Completion(args) => Ok(cmd::completion::run(&args)),
     };
     match answer {
         Ok(Answer { text, notes, code }) => {

@@ -216,6 +216,7 @@ impl Record {
                 let broken = Broken {
                     object,
                     selector,
+                    generation: None,
                     diagnostics: diagnostics.into(),
                 };
                 (Claim::Broken(Arc::new(broken)), Vec::new())

@@ -252,6 +252,7 @@ fn kept(key: &Arc<ObjectRef>) -> Change {
     Change::Broken(Arc::new(Broken {
         object: key.clone(),
         selector: None,
+        generation: None,
         diagnostics: [diagnostic].into(),
     }))
 }

@@ -9,7 +9,7 @@ use hyper_util::rt::TokioExecutor;
 use kube::client::ConfigExt;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tower::{BoxError, ServiceBuilder};
 
@@ -30,6 +30,14 @@ pub enum Access {
     Kubeconfig(PathBuf),
     /// As a pod: by its ServiceAccount.
     Pod,
+    /// As kubectl does: this kubeconfig, else those of KUBECONFIG, else `~/.kube/config`, else as
+    /// a pod; with this context, else the current one.
+    Person {
+        /// What `--kubeconfig` says.
+        kubeconfig: Option<PathBuf>,
+        /// What `--context` says.
+        context: Option<String>,
+    },
 }
 
 /// The way to the API server is not known. That nobody answers there is no error here.
@@ -44,6 +52,12 @@ pub enum ConnectError {
         #[source]
         source: kube::config::KubeconfigError,
     },
+    /// Nothing says which cluster.
+    #[error("no kubeconfig was found")]
+    Nowhere,
+    /// A kubeconfig found where kubectl looks, or its context, cannot be used.
+    #[error("the kubeconfig cannot be used")]
+    Found(#[source] kube::config::KubeconfigError),
     /// There is no usable ServiceAccount in this pod.
     #[error("this pod has no usable ServiceAccount; mount its token, or give --kubeconfig")]
     Pod(#[source] kube::config::InClusterError),
@@ -58,19 +72,51 @@ pub enum ConnectError {
 /// The kubeconfig, ServiceAccount or credentials cannot be used.
 pub async fn connect(access: &Access) -> Result<Client, ConnectError> {
     let config = match access {
-        Access::Kubeconfig(path) => {
-            let failed = |source| ConnectError::Kubeconfig {
-                path: path.clone(),
-                source,
-            };
-            let read = Kubeconfig::read_from(path).map_err(failed)?;
-            Config::from_custom_kubeconfig(read, &KubeConfigOptions::default())
-                .await
-                .map_err(failed)?
-        }
+        Access::Kubeconfig(path) => of_file(path, None).await?,
         Access::Pod => Config::incluster().map_err(ConnectError::Pod)?,
+        Access::Person {
+            kubeconfig: Some(path),
+            context,
+        } => of_file(path, context.clone()).await?,
+        Access::Person {
+            kubeconfig: None,
+            context,
+        } => of_person(context.clone()).await?,
     };
     client(&config).map_err(|error| ConnectError::Credentials(Box::new(error)))
+}
+
+async fn of_file(path: &Path, context: Option<String>) -> Result<Config, ConnectError> {
+    let failed = |source| ConnectError::Kubeconfig {
+        path: path.to_owned(),
+        source,
+    };
+    let read = Kubeconfig::read_from(path).map_err(failed)?;
+    of_context(read, context).await.map_err(failed)
+}
+
+async fn of_person(context: Option<String>) -> Result<Config, ConnectError> {
+    let named = Kubeconfig::from_env().map_err(ConnectError::Found)?;
+    let home = std::env::home_dir().map(|home| home.join(".kube/config"));
+    let found = match (named, home.filter(|path| path.is_file())) {
+        (Some(named), _) => named,
+        (None, Some(path)) => return of_file(&path, context).await,
+        (None, None) => return Config::incluster().map_err(|_| ConnectError::Nowhere),
+    };
+    of_context(found, context)
+        .await
+        .map_err(ConnectError::Found)
+}
+
+async fn of_context(
+    read: Kubeconfig,
+    context: Option<String>,
+) -> Result<Config, kube::config::KubeconfigError> {
+    let options = KubeConfigOptions {
+        context,
+        ..KubeConfigOptions::default()
+    };
+    Config::from_custom_kubeconfig(read, &options).await
 }
 
 fn client(config: &Config) -> Result<Client, kube::Error> {

@@ -23,7 +23,9 @@ pub(crate) enum Ask {
 pub(crate) enum Fault {
     /// The API server said so, in an answer or in the middle of a watch.
     Status(Status),
-    /// No connection, or it broke.
+    /// Nobody answers.
+    Away,
+    /// The connection broke in the middle of an answer.
     Lost,
     /// Nothing came for too long.
     Silent,
@@ -58,6 +60,8 @@ pub(crate) struct Course {
     /// The API server is believed to stream lists.
     streams: bool,
     failures: u32,
+    /// How often the version may have been to blame.
+    suspect: u32,
     quiet: u32,
 }
 
@@ -76,6 +80,7 @@ impl Course {
             phase: Phase::Stream,
             streams: true,
             failures: 0,
+            suspect: 0,
             quiet: 0,
         }
     }
@@ -97,19 +102,25 @@ impl Course {
     /// The list is complete, as of this version.
     pub(crate) fn listed(&mut self, version: String) {
         self.phase = Phase::Watch(version);
-        self.failures = 0;
+        self.lasted();
         self.quiet = 0;
     }
 
     /// The watch has come as far as this version.
     pub(crate) fn reached(&mut self, version: &str) {
-        self.failures = 0;
+        self.lasted();
         self.quiet = 0;
         if let Phase::Watch(at) = &mut self.phase
             && !version.is_empty()
         {
             version.clone_into(at);
         }
+    }
+
+    /// A watch has lasted: what failed before it is over.
+    pub(crate) fn lasted(&mut self) {
+        self.failures = 0;
+        self.suspect = 0;
     }
 
     /// A list again, from the store itself, page by page; the watch goes on where it was if the
@@ -153,11 +164,12 @@ impl Course {
                 self.start_over();
                 return self.later();
             }
-            Fault::Silent | Fault::Lost => {
-                if fault == Fault::Silent && matches!(self.phase, Phase::Stream) {
+            Fault::Away | Fault::Lost => return self.away(),
+            Fault::Silent => {
+                if matches!(self.phase, Phase::Stream) {
                     self.stop_streaming();
                 }
-                return self.lost();
+                return self.suspected();
             }
         };
         match status.code {
@@ -178,17 +190,28 @@ impl Course {
                     false => self.later(),
                 }
             }
-            _ => self.lost(),
+            429 | 503 => self.away(),
+            _ => self.suspected(),
         }
     }
 
-    fn lost(&mut self) -> Next {
+    /// Nothing is wrong with the version, however long it takes.
+    fn away(&mut self) -> Next {
         if let Phase::Pages(Some(version)) = &self.phase {
             self.phase = Phase::Watch(version.clone());
-            return self.later();
+        }
+        self.suspect = 0;
+        self.later()
+    }
+
+    /// The version may be to blame.
+    fn suspected(&mut self) -> Next {
+        if matches!(self.phase, Phase::Pages(Some(_))) {
+            return self.away();
         }
         let next = self.later();
-        if self.failures.is_multiple_of(SAME_VERSION) && !self.is_listing() && self.failures > 0 {
+        self.suspect += 1;
+        if self.suspect.is_multiple_of(SAME_VERSION) && !self.is_listing() {
             // The list says whether it is the version or the server.
             self.start_over();
         }

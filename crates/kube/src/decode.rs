@@ -32,14 +32,15 @@ pub(crate) fn item(
             (version, Claim::Good(object), judged.diagnostics)
         }
         Outcome::Broken { object, selector } => {
+            let who = wire::who(json)?.metadata;
             let broken = Broken {
                 object,
                 selector,
+                generation: who.generation.filter(|_| target.is_custom()),
                 diagnostics: judged.diagnostics.into(),
             };
-            let version = wire::who(json)?.metadata.resource_version;
             let claim = Claim::Broken(Arc::new(broken));
-            (wire::number(&version), claim, Vec::new())
+            (wire::number(&who.resource_version), claim, Vec::new())
         }
         Outcome::LeftOut | Outcome::Foreign | Outcome::Unclear => {
             for diagnostic in &judged.diagnostics {
@@ -133,6 +134,7 @@ fn mesh_config(
                     Claim::Broken(Arc::new(Broken {
                         object: key.clone(),
                         selector: None,
+                        generation: None,
                         diagnostics: document.diagnostics.into(),
                     }))
                 }
@@ -157,6 +159,7 @@ fn without_mesh(key: &Arc<ObjectRef>) -> Broken {
     Broken {
         object: key.clone(),
         selector: None,
+        generation: None,
         diagnostics: [diagnostic].into(),
     }
 }

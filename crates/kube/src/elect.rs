@@ -101,6 +101,12 @@ impl Elector {
         (now.duration_since(renewed) < self.timing.deadline).then_some(term)
     }
 
+    /// Until when this candidate may act, when nothing is renewed.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        let (_, renewed) = self.held?;
+        Some(renewed + self.timing.deadline)
+    }
+
     /// What was read; `None` when there is no lock.
     pub(crate) fn read(&mut self, now: Instant, found: Option<&Stored>) -> Next {
         let Some((record, version)) = found else {

@@ -12,6 +12,7 @@ use crate::course::{Ask, Course, Fault, Next};
 use crate::decode;
 use crate::request;
 use crate::shared::{Shared, Stopped};
+use crate::status::Known;
 use crate::target::Target;
 use crate::wire::{self, Event, Lines};
 use meltemi_api::Change;
@@ -37,6 +38,7 @@ pub(crate) struct Follower {
     /// The API version that is read.
     version: &'static str,
     epoch: watch::Receiver<u64>,
+    back: watch::Receiver<()>,
     synced: bool,
     /// The list that runs was asked for because the store went back in time.
     restoring: bool,
@@ -44,8 +46,10 @@ pub(crate) struct Follower {
     comparing: bool,
     compare_at: Instant,
     said: Option<Diagnostic>,
-    /// The kind was not there when it was last looked for.
-    missed: bool,
+    /// Since when the kind has not been there.
+    missed: Option<Instant>,
+    /// How often it was denied or missed in a row.
+    refusals: u32,
 }
 
 /// Why asking ended.
@@ -85,12 +89,14 @@ impl Follower {
             cache: Cache::new(target.on_gone()),
             version: target.versions().first().copied().unwrap_or("v1"),
             epoch: shared.epoch(),
+            back: shared.back(),
             synced: false,
             restoring: false,
             comparing: false,
             compare_at: Instant::now() + backoff::spread(shared.tuning.compare),
             said: None,
-            missed: false,
+            missed: None,
+            refusals: 0,
             target,
             shared,
         }
@@ -118,6 +124,7 @@ impl Follower {
     fn fault(&mut self, fault: Fault) -> Next {
         let name = match &fault {
             Fault::Status(_) => "status",
+            Fault::Away => "away",
             Fault::Lost => "lost",
             Fault::Silent => "silent",
             Fault::Malformed => "malformed",
@@ -126,8 +133,10 @@ impl Follower {
         tracing::debug!(kind = %self.target.title(), ?fault, "the API server failed a watch");
         metrics::counter!("meltemi_kube_faults_total", "kind" => self.target.kind.name(), "fault" => name)
             .increment(1);
-        if fault == Fault::Regressed {
-            self.regressed();
+        match fault {
+            Fault::Regressed => self.regressed(),
+            Fault::Away | Fault::Lost | Fault::Silent => self.shared.doubt(),
+            Fault::Status(_) | Fault::Malformed => {}
         }
         self.course.failed(fault)
     }
@@ -140,16 +149,22 @@ impl Follower {
     }
 
     async fn pause(&mut self, next: Next) -> Result<(), Stopped> {
-        let tuning = self.shared.tuning;
         match next {
             Next::Soon => sleep(backoff::part(SOON)).await,
-            Next::Later(failures) => {
-                sleep(backoff::wait(failures, tuning.retry, tuning.retry_longest)).await;
-            }
+            Next::Later(failures) => self.later(failures).await,
             Next::Absent => self.absent().await?,
             Next::Denied(status) => self.denied(&status).await?,
         }
         Ok(())
+    }
+
+    /// Waits for so many failures, or until the API server is back.
+    async fn later(&mut self, failures: u32) {
+        let tuning = self.shared.tuning;
+        tokio::select! {
+            () = sleep(backoff::wait(failures, tuning.retry, tuning.retry_longest)) => {}
+            Ok(()) = self.back.changed() => sleep(backoff::part(SOON)).await,
+        }
     }
 
     /// A list, page by page.
@@ -195,7 +210,9 @@ impl Follower {
             Ask::Watch(from) => request::watch(&self.target, self.version, &from, seconds),
             Ask::Stream | Ask::Pages => request::stream(&self.target, self.version, seconds),
         };
+        self.back.mark_unchanged();
         let answer = request::open(&shared.client, &query, tuning.answer).await?;
+        let opened = Instant::now();
         let mut body = answer.into_body();
         let mut lines = Lines::default();
         if !self.course.is_listing() {
@@ -207,6 +224,9 @@ impl Follower {
                 true => tuning.initial,
                 false => Duration::from_secs(seconds) + tuning.grace,
             };
+            if !listing && opened.elapsed() > tuning.retry_longest {
+                self.course.lasted();
+            }
             let chunk = tokio::select! {
                 biased;
                 () = shared.closed() => return Err(Ended::Stopped),
@@ -273,6 +293,8 @@ impl Follower {
             Event::Gone(json) => match decode::gone(&self.target, &json, &self.shared.cluster)? {
                 Some((key, _)) if listing => self.cache.unlisted(&key),
                 Some((key, version)) => {
+                    let path = || self.target.object(self.version, &key);
+                    self.shared.witnessed(version, true, path);
                     changes.append(&mut self.cache.delete(&key, version)?);
                     self.reached(&version.to_string());
                 }
@@ -294,6 +316,15 @@ impl Follower {
 
     fn item(&self, json: &[u8]) -> Result<Option<Item>, Fault> {
         let item = decode::item(&self.target, json, &self.shared.cluster)?;
+        if let Some(item) = &item {
+            if self.target.is_custom()
+                && let Some(known) = Known::read(self.version, json)
+            {
+                self.shared.seen.put(&item.key, known);
+            }
+            let path = || self.target.object(self.version, &item.key);
+            self.shared.witnessed(item.version, false, path);
+        }
         if !self.synced
             && self.target.kind == Kind::MeshConfig
             && let Some(Item {
@@ -330,7 +361,7 @@ impl Follower {
         }
         self.restoring = false;
         self.comparing = false;
-        self.missed = false;
+        self.missed = None;
         self.compare_at = Instant::now() + backoff::spread(self.shared.tuning.compare);
         self.shared.saw(number);
         self.course.listed(version);

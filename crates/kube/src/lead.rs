@@ -5,6 +5,7 @@
 
 use crate::elect::{Candidate, Elector, Next, Timing};
 use crate::lock::Lock;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -13,6 +14,30 @@ use tokio::time::{sleep, timeout};
 /// the lease.
 const PATIENCE: Duration = Duration::from_secs(4);
 
+/// Says just before a write whether it may be done. It counts on the monotonic clock, so a process
+/// that was stopped and goes on knows at once that its time is over.
+#[derive(Clone, Debug, Default)]
+pub struct Fence(Arc<Mutex<Option<Instant>>>);
+
+impl Fence {
+    /// True when this replica leads and goes on to do so for that long, whatever happens.
+    #[must_use]
+    pub fn holds(&self, long: Duration) -> bool {
+        let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() + long < until)
+    }
+
+    /// Leads for that long from now on, or no longer. Who campaigns says so at each renewal; tests
+    /// say what they like.
+    pub fn hold(&self, long: Option<Duration>) {
+        self.set(long.map(|long| Instant::now() + long));
+    }
+
+    fn set(&self, until: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+}
+
 /// One candidate for one lock.
 pub struct Campaign {
     lock: Lock,
@@ -20,6 +45,7 @@ pub struct Campaign {
     elector: Elector,
     timing: Timing,
     leads: watch::Sender<bool>,
+    fence: Fence,
 }
 
 impl Campaign {
@@ -33,20 +59,35 @@ impl Campaign {
             me,
             timing,
             leads,
+            fence: Fence::default(),
         }
+    }
+
+    /// What those who write ask before each write.
+    #[must_use]
+    pub fn fence(&self) -> Fence {
+        self.fence.clone()
     }
 
     /// Asks for the lock and renews it for ever.
     pub async fn run(&mut self) {
         loop {
             self.turn().await;
-            self.tell(self.elector.term(Instant::now()).is_some());
-            sleep(self.timing.retry).await;
+            self.fence.set(self.elector.until());
+            let leads = self.elector.term(Instant::now()).is_some();
+            self.tell(leads);
+            // Who waits looks twice as often, so that a lock given back is not free for long.
+            let pause = match leads {
+                true => self.timing.retry,
+                false => self.timing.retry / 2,
+            };
+            sleep(pause).await;
         }
     }
 
     /// Gives the lock back. What the leader does must have ended.
     pub async fn give_back(mut self) {
+        self.fence.set(None);
         self.tell(false);
         let Some(record) = self.elector.release() else {
             return;

@@ -6,7 +6,9 @@
 //! * [`secret`]: the authority's key, which all replicas share.
 //! * [`Cleanup`]: what an uninstallation takes away.
 //! * [`Campaign`]: which replica does what only one may do.
+//! * [`StatusWriter`]: what became of an object, in its status and as events.
 //! * [`RootPublisher`]: the root certificate, put where workloads find it.
+//! * [`Pods`]: what a person's tool asks: which pods there are, and a connection to a port of one.
 //!
 //! What the source decides is pure and tested without a server: `wire` takes bytes apart,
 //! `course` says what to ask next after each fault, `cache` turns events into changes. What
@@ -21,8 +23,10 @@ mod course;
 mod decode;
 mod elect;
 mod follow;
+mod forward;
 mod lead;
 mod lock;
+mod pods;
 mod print;
 mod probe;
 mod request;
@@ -30,6 +34,7 @@ mod roots;
 pub mod secret;
 mod shared;
 mod source;
+mod status;
 mod target;
 mod token;
 mod token_review;
@@ -40,10 +45,12 @@ pub use cleanup::{Cleanup, CleanupError};
 pub use connect::{Access, ConnectError, connect};
 pub use elect::Candidate;
 pub use kube::Client;
-pub use lead::Campaign;
+pub use lead::{Campaign, Fence};
 pub use lock::Lock;
+pub use pods::{AskError, Pod, Pods, Workload};
 pub use roots::RootPublisher;
 pub use source::{Options, Source, SourceError};
+pub use status::{Pace, Proxies, Seen, StatusWriter, Verdict, Verdicts, Writing};
 pub use token::{BoundPod, TokenError, TokenUser};
 pub use token_review::{Patience, TokenReviewer};
 pub use tuning::Tuning;

@@ -79,6 +79,7 @@ pub(crate) fn warnings(diagnostics: &[Diagnostic]) -> u64 {
 /// The fingerprint of an object that cannot be used.
 pub(crate) fn broken(broken: &Broken) -> u64 {
     let mut sink = Sink::default();
+    sink.add(&broken.generation);
     sink.add(&broken.diagnostics);
     sink.add(&format!("{:?}", broken.selector));
     sink.0.digest()

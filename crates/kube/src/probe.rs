@@ -1,45 +1,54 @@
-//! Asks from time to time how far the API server's store is. A store that was restored from an
-//! older copy accepts watches from a future that it has forgotten, and is silent on them for
-//! hours: its version is the only thing that tells.
+//! Asks whether the API server is there and how far its store is: from time to time, and at once
+//! when somebody lost a connection, until it answers; then everybody who waits is told.
+//!
+//! A store that was restored from an older copy accepts watches from a future that it has
+//! forgotten, and is silent on them for hours. Its version tells, until it has caught up; what it
+//! says of the newest object that is known tells after that, too.
 
 use crate::backoff;
 use crate::course::Fault;
 use crate::request;
-use crate::shared::{Shared, Stopped};
-use crate::wire;
+use crate::shared::{Shared, Stopped, Witness};
+use crate::wire::{self, Status};
 use meltemi_api::Change;
 use meltemi_types::{Code, Diagnostic, Location};
-use tokio::time::sleep;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// A list of one, from the store itself.
 const QUERY: &str = "/api/v1/namespaces?limit=1";
 
-/// How many answers must be missing before it is said.
-const AWAY: u32 = 2;
+/// The longest wait while it is away: one small request, so that it is noticed when it is back.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// What has been missed so far.
+#[derive(Debug, Default)]
+struct Missing {
+    answers: u32,
+    since: Option<Instant>,
+    said: bool,
+}
 
 /// Asks until nobody listens any more.
 pub(crate) async fn run(shared: &Shared) -> Stopped {
-    let mut missing = 0;
+    let mut missing = Missing::default();
     loop {
-        sleep(backoff::spread(shared.tuning.probe)).await;
+        let doubted = wait(shared, missing.answers).await;
         // Before the answer: what watches say meanwhile is newer than it.
-        let highest = shared.highest();
+        let (highest, witness) = (shared.highest(), shared.witness());
         let said = match request::whole(&shared.client, QUERY, shared.tuning.answer).await {
             Ok(body) => {
                 let version = wire::page(&body).map_or(0, |page| wire::number(&page.version));
-                if version > 0 && version < highest {
+                let regressed = version > 0 && version < highest;
+                if regressed || (doubted && is_forgotten(shared, &witness).await) {
                     shared.went_back();
                 }
                 answered(shared, &mut missing).await
             }
-            Err(Fault::Status(_)) => answered(shared, &mut missing).await,
-            Err(_) => {
-                missing += 1;
-                match missing == AWAY {
-                    true => say(shared, Some(away(shared))).await,
-                    false => Ok(()),
-                }
+            Err(Fault::Status(Status { code, .. })) if !matches!(code, 429 | 503) => {
+                answered(shared, &mut missing).await
             }
+            Err(_) => missed(shared, &mut missing).await,
         };
         if said.is_err() {
             return Stopped;
@@ -47,8 +56,54 @@ pub(crate) async fn run(shared: &Shared) -> Stopped {
     }
 }
 
-async fn answered(shared: &Shared, missing: &mut u32) -> Result<(), Stopped> {
-    match std::mem::take(missing) >= AWAY {
+/// Waits for the next question. True when somebody doubts.
+async fn wait(shared: &Shared, missing: u32) -> bool {
+    let tuning = shared.tuning;
+    if missing > 0 {
+        sleep(backoff::wait(missing, tuning.retry, LONGEST)).await;
+        return true;
+    }
+    tokio::select! {
+        () = sleep(backoff::spread(tuning.probe)) => false,
+        () = shared.doubted() => true,
+    }
+}
+
+/// True when the store does not know what happened last. An object that was deleted while
+/// nobody watched looks the same; lists that find nothing new are the price.
+async fn is_forgotten(shared: &Shared, witness: &Witness) -> bool {
+    if witness.version == 0 {
+        return false;
+    }
+    match request::whole(&shared.client, &witness.path, shared.tuning.answer).await {
+        Ok(body) => {
+            let who = wire::who(&body).unwrap_or_default();
+            let version = wire::number(&who.metadata.resource_version);
+            version > 0 && version < witness.version
+        }
+        Err(Fault::Status(status)) => status.code == 404 && !witness.gone,
+        Err(_) => false,
+    }
+}
+
+async fn missed(shared: &Shared, missing: &mut Missing) -> Result<(), Stopped> {
+    missing.answers = missing.answers.saturating_add(1);
+    let since = missing.since.get_or_insert_with(Instant::now);
+    match !missing.said && since.elapsed() >= shared.tuning.grace {
+        true => {
+            missing.said = true;
+            say(shared, Some(away(shared))).await
+        }
+        false => Ok(()),
+    }
+}
+
+async fn answered(shared: &Shared, missing: &mut Missing) -> Result<(), Stopped> {
+    let Missing { answers, said, .. } = std::mem::take(missing);
+    if answers > 0 {
+        shared.came_back();
+    }
+    match said {
         true => say(shared, None).await,
         false => Ok(()),
     }

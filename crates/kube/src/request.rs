@@ -72,7 +72,7 @@ pub(crate) async fn open(
         Err(_elapsed) => return Err(Fault::Silent),
         Ok(Err(error)) => {
             tracing::debug!(%error, query, "no answer from the API server");
-            return Err(Fault::Lost);
+            return Err(Fault::Away);
         }
         Ok(Ok(response)) => response,
     };

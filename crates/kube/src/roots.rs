@@ -38,6 +38,15 @@ pub struct RootPublisher {
     pub roots: watch::Receiver<Arc<str>>,
     /// True while this replica is the one that writes.
     pub leads: watch::Receiver<bool>,
+    /// Changes whenever the API server's store went back in time ([`crate::Source::restores`]).
+    pub restores: watch::Receiver<u64>,
+}
+
+/// Why following ended.
+enum Ended {
+    /// What was seen cannot be believed any more.
+    Restored,
+    Withdrawn,
 }
 
 /// What is there, as far as it is known.
@@ -101,6 +110,10 @@ impl Seen {
 impl RootPublisher {
     /// Runs until the roots are withdrawn.
     pub async fn run(mut self) {
+        while matches!(self.follow().await, Ended::Restored) {}
+    }
+
+    async fn follow(&mut self) -> Ended {
         let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(self.client.clone());
         let maps: Api<ConfigMap> = Api::all(self.client.clone());
         let named = watcher::Config::default().fields(&format!("metadata.name={NAME}"));
@@ -120,7 +133,8 @@ impl RootPublisher {
                     Ok(event) => seen.map(event),
                     Err(error) => tracing::debug!(%error, "watching {NAME}"),
                 },
-                changed = self.roots.changed() => if changed.is_err() { return },
+                changed = self.roots.changed() => if changed.is_err() { return Ended::Withdrawn },
+                Ok(()) = self.restores.changed() => return Ended::Restored,
                 Ok(()) = self.leads.changed() => {}
                 () = tokio::time::sleep(AGAIN), if failed => {}
             }

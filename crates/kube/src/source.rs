@@ -3,13 +3,14 @@
 use crate::follow::Follower;
 use crate::probe;
 use crate::shared::{Parts, Shared, Stopped};
+use crate::status::Seen;
 use crate::target::Target;
 use crate::tuning::Tuning;
 use kube::Client;
 use meltemi_api::Change;
 use meltemi_types::{ClusterId, Namespace};
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// How the objects of a cluster are meant.
@@ -41,6 +42,8 @@ impl Default for Options {
 pub struct Source {
     client: Client,
     options: Options,
+    seen: Seen,
+    restores: watch::Sender<u64>,
 }
 
 /// A cluster cannot be followed any more.
@@ -55,7 +58,25 @@ impl Source {
     /// A cluster, before anything of it is read.
     #[must_use]
     pub fn new(client: Client, options: Options) -> Self {
-        Self { client, options }
+        Self {
+            client,
+            options,
+            seen: Seen::default(),
+            restores: watch::Sender::new(0),
+        }
+    }
+
+    /// What the source sees of objects that may get a status, for who writes it.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        self.seen.clone()
+    }
+
+    /// Changes whenever the API server's store went back in time: what else watches it must list
+    /// again, because watches from the future that it has forgotten are silent.
+    #[must_use]
+    pub fn restores(&self) -> watch::Receiver<u64> {
+        self.restores.subscribe()
     }
 
     /// The name under which [`Source::run`] says that it is in sync.
@@ -87,8 +108,10 @@ impl Source {
             client: self.client,
             cluster,
             tuning,
+            seen: self.seen,
             source,
             out,
+            epoch: self.restores,
             targets: targets.len(),
         }));
         let mut tasks = JoinSet::new();

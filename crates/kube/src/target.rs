@@ -2,7 +2,7 @@
 
 use crate::cache::OnGone;
 use meltemi_api::kinds::{KINDS, Kind};
-use meltemi_types::Namespace;
+use meltemi_types::{Namespace, ObjectRef};
 
 /// One thing to watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +98,18 @@ impl Target {
         match &self.only {
             None => format!("{root}/{}", self.plural),
             Some(only) => format!("{root}/namespaces/{}/{}", only.namespace, self.plural),
+        }
+    }
+
+    /// Where one of its objects is, in that version.
+    pub(crate) fn object(&self, version: &str, key: &ObjectRef) -> String {
+        let (root, plural) = (self.root(version), self.plural);
+        match (&self.only, &key.namespace) {
+            (Some(only), _) => format!("{}/{}", self.path(version), only.name),
+            (None, Some(namespace)) => {
+                format!("{root}/namespaces/{namespace}/{plural}/{}", key.name)
+            }
+            (None, None) => format!("{root}/{plural}/{}", key.name),
         }
     }
 

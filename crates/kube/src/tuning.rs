@@ -8,7 +8,8 @@ pub struct Tuning {
     /// How long the API server is asked to keep a watch open; up to twice that, so that watches
     /// do not end together. Default 60 s.
     pub watch: Duration,
-    /// How long after its end a watch that says nothing is taken for dead. Default 15 s.
+    /// How long after its end a watch that says nothing is taken for dead, and how long the API
+    /// server may be away before somebody should know. Default 15 s.
     pub grace: Duration,
     /// How long a streaming list may pause before pages are tried instead. Default 20 s.
     pub initial: Duration,
@@ -20,7 +21,7 @@ pub struct Tuning {
     pub retry_longest: Duration,
     /// How often a kind that is not installed is looked for. Default 4 s.
     pub absent: Duration,
-    /// How long to wait before the second look at a kind that is gone. Default 10 s.
+    /// How long a kind must be missing before it is taken for gone. Default 10 s.
     pub confirm: Duration,
     /// How often everything is listed and compared with what watches said. Default 10 min.
     pub compare: Duration,

@@ -57,6 +57,7 @@ pub(crate) struct WhoMeta {
     pub(crate) name: String,
     pub(crate) namespace: Option<String>,
     pub(crate) resource_version: String,
+    pub(crate) generation: Option<i64>,
     annotations: Option<std::collections::BTreeMap<String, String>>,
 }
 

@@ -129,6 +129,9 @@ pub(crate) struct Args {
     /// The revision.
     #[arg(long, env = "REVISION", hide = true, default_value = "default")]
     revision: String,
+    /// Further names of the revision, separated by commas.
+    #[arg(long, env = "MELTEMI_REVISION_TAGS", hide = true, default_value = "")]
+    revision_tags: String,
     /// Further names in the serving certificate, separated by commas.
     #[arg(long, env = "ISTIOD_CUSTOM_HOST", hide = true, default_value = "")]
     custom_host: String,
@@ -169,6 +172,8 @@ pub(crate) struct Config {
     pub(crate) cluster: ClusterId,
     pub(crate) namespace: Namespace,
     pub(crate) revision: String,
+    /// Further names of the revision.
+    pub(crate) tags: Vec<String>,
     pub(crate) pod_name: String,
     pub(crate) shutdown: Duration,
     pub(crate) debounce: Option<(Duration, Duration)>,
@@ -206,6 +211,7 @@ impl Args {
             pod_name,
             pod_namespace,
             revision,
+            revision_tags,
             custom_host,
             kubernetes_service_host,
         } = self;
@@ -240,7 +246,7 @@ impl Args {
             audience: token_audiences,
             strict: profile == "strict",
             secure_grpc: address("--secureGRPCAddr", &secure_grpc)?,
-            hosts: hosts(&custom_host),
+            hosts: listed(&custom_host),
             grpc: address("--grpcAddr", &grpc_addr)?,
             http: address("--httpAddr", http_addr.as_deref().unwrap_or(local(":8080")))?,
             monitoring: address(
@@ -254,6 +260,7 @@ impl Args {
                 .parse()
                 .map_err(|e| format!("POD_NAMESPACE: {e}"))?,
             revision,
+            tags: listed(&revision_tags),
             pod_name,
             shutdown: duration("--shutdownDuration", &shutdown_duration)?,
             debounce: quiet(debounce_after.as_deref(), debounce_max.as_deref())?,
@@ -276,7 +283,7 @@ fn quiet(after: Option<&str>, max: Option<&str>) -> Result<Option<(Duration, Dur
 }
 
 /// The names that a list with commas holds.
-fn hosts(list: &str) -> Vec<String> {
+fn listed(list: &str) -> Vec<String> {
     let names = list.split(',').map(str::trim);
     names.filter(|h| !h.is_empty()).map(str::to_owned).collect()
 }

@@ -41,6 +41,8 @@ pub(crate) struct Names {
     pub(crate) namespace: Namespace,
     pub(crate) domain: String,
     pub(crate) revision: String,
+    /// Further names of the revision.
+    pub(crate) tags: Vec<String>,
     pub(crate) others: Vec<String>,
 }
 
@@ -171,9 +173,10 @@ impl Keeper {
             namespace,
             domain,
             revision,
+            tags,
             others,
         } = &self.names;
-        let names = names::serving((namespace, domain), revision, others);
+        let names = names::serving((namespace, domain), (revision, tags), others);
         authority.sign_serving(&names, (clock::wall(), SERVING_LIFETIME))
     }
 }

@@ -119,6 +119,10 @@ pub(crate) const FAMILIES: &[Family] = &[
         "meltemi_diagnostics",
         "What is wrong with users' objects now, by severity.",
     ),
+    gauge(
+        "meltemi_mesh_config_hash",
+        "Which mesh configuration is served: the same number on replicas that serve the same.",
+    ),
     counter(
         "meltemi_kube_lists_total",
         "Complete lists of the API server's objects, by kind.",
@@ -134,6 +138,18 @@ pub(crate) const FAMILIES: &[Family] = &[
     counter(
         "meltemi_kube_restores_total",
         "Times that the API server's store went back in time.",
+    ),
+    counter(
+        "meltemi_status_writes_total",
+        "Writes of objects' status, by result.",
+    ),
+    counter(
+        "meltemi_status_events_total",
+        "Events about objects, by result.",
+    ),
+    gauge(
+        "meltemi_status_queue",
+        "Objects whose status is to be looked at.",
     ),
     seconds(
         "meltemi_config_propagation_seconds",

@@ -1,6 +1,7 @@
 //! The control plane of Meltemi: parse flags, wire the parts, run.
 
 mod about;
+mod alike;
 mod args;
 mod authority;
 mod callers;
@@ -19,6 +20,7 @@ mod pump;
 mod report;
 mod secure;
 mod sources;
+mod status;
 mod wire;
 
 use args::Args;

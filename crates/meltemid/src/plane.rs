@@ -3,13 +3,14 @@
 
 use crate::callers::View;
 use crate::clients::{Client, Round};
+use crate::status::{Book, Tally};
 use crate::{clock, node};
 use meltemi_model::{Proxy, Snapshot};
 use meltemi_registry::Published;
 use meltemi_translate::compose::{Extent, Outbound};
 use meltemi_translate::{Assigned, Translator, document};
-use meltemi_types::{Code, Diagnostic, Severity, TrustDomain};
-use meltemi_xds::{Attachment, ClientId, ClientInfo, Culprit, Event, Refusal};
+use meltemi_types::{Code, Diagnostic, Severity, TrustDomain, TypeUrl};
+use meltemi_xds::{Attachment, ClientId, ClientInfo, Confirmed, Culprit, Event, Refusal};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,7 +28,9 @@ struct State {
     generation: u64,
     seen: VecDeque<(u64, Instant)>,
     clients: BTreeMap<ClientId, Client>,
-    rejected: BTreeMap<ClientId, BTreeMap<Arc<str>, Diagnostic>>,
+    rejected: BTreeMap<ClientId, BTreeMap<(TypeUrl, Arc<str>), Diagnostic>>,
+    /// Who runs what, where somebody wants to know.
+    book: Option<Book>,
 }
 
 /// Shared handle to the state.
@@ -40,6 +43,14 @@ pub(crate) fn class_of<T>(part: &Arc<T>) -> u64 {
 }
 
 impl Plane {
+    /// A plane that keeps a book of who runs what.
+    pub(crate) fn with_book(book: Book) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            book: Some(book),
+            ..State::default()
+        })))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -54,6 +65,7 @@ impl Plane {
         while state.seen.len() > REMEMBERED {
             state.seen.pop_front();
         }
+        state.note(|tally| tally.publish(&published.subjects));
         let extent = state
             .translator
             .publish(published.snapshot, &published.endpoints);
@@ -62,6 +74,7 @@ impl Plane {
             Extent::Endpoints => state.refresh(),
             Extent::Everything => state.reassign(),
         }
+        state.note(Tally::sweep);
         state.translator.forget_unused();
         state.count();
     }
@@ -142,11 +155,17 @@ pub(crate) struct Held {
 }
 
 impl State {
+    fn note(&self, what: impl FnOnce(&mut Tally)) {
+        if let Some(book) = &self.book {
+            book.note(what);
+        }
+    }
+
     /// After a change of endpoints only: classes stand, so each is looked up once.
     fn refresh(&mut self) {
         let mut round = Round::default();
         let mut fresh: HashMap<u64, Arc<Outbound>> = HashMap::new();
-        for client in self.clients.values_mut() {
+        for (id, client) in &mut self.clients {
             let old = class_of(&client.assigned.outbound);
             let outbound = match fresh.get(&old) {
                 Some(outbound) => outbound.clone(),
@@ -163,18 +182,27 @@ impl State {
                 outbound,
                 inbound: client.assigned.inbound.clone(),
             };
+            let same = same_but_endpoints(&client.assigned.outbound, &next.outbound);
             hand_over(client, next, self.generation, &mut round);
+            if let Some(book) = self.book.as_ref().filter(|_| !same) {
+                let who = (*id, &client.key);
+                book.note(|tally| tally.assign(who, &client.assigned, self.generation));
+            }
         }
     }
 
     /// After any other change: every proxy's class and inbound are decided again.
     fn reassign(&mut self) {
         let mut round = Round::default();
-        for client in self.clients.values_mut() {
+        for (id, client) in &mut self.clients {
             let next = self
                 .translator
                 .assign(&client.proxy, Some(&client.assigned));
             hand_over(client, next, self.generation, &mut round);
+            if let Some(book) = &self.book {
+                let who = (*id, &client.key);
+                book.note(|tally| tally.assign(who, &client.assigned, self.generation));
+            }
         }
     }
 
@@ -209,6 +237,8 @@ impl State {
         let (cell, updates) = watch::channel(assignment);
         let key = proxy.node.id.clone();
         let proxy = Arc::new(proxy);
+        let who = (client.id, &key);
+        self.note(|tally| tally.assign(who, &assigned, self.generation));
         self.clients.insert(
             client.id,
             Client {
@@ -230,7 +260,13 @@ impl State {
         }
     }
 
-    fn rejected(&mut self, client: ClientId, message: &str, culprits: Vec<Culprit>) {
+    fn rejected(
+        &mut self,
+        client: ClientId,
+        (url, message): (TypeUrl, &Arc<str>),
+        culprits: Vec<Culprit>,
+    ) {
+        self.note(|tally| tally.refuse(client, (url, message), &culprits));
         let proxy = self.clients.get(&client).map_or("?", |c| &c.key).to_owned();
         let all = self.rejected.entry(client).or_default();
         for culprit in culprits {
@@ -251,9 +287,27 @@ impl State {
                 message: text.into(),
                 remedy: "correct the object that it was made from".into(),
             };
-            all.insert(refused.name.clone(), diagnostic);
+            all.insert((url, refused.name.clone()), diagnostic);
         }
     }
+
+    /// What a proxy refused is over once it has another version, or is not to have it any more.
+    fn confirmed(&mut self, client: ClientId, generation: u64, types: &[Confirmed]) {
+        self.note(|tally| tally.confirm(client, generation, types));
+        let Some(rejected) = self.rejected.get_mut(&client) else {
+            return;
+        };
+        for one in types {
+            rejected.retain(|(url, name), _| *url != one.type_url || one.held_back.contains(name));
+        }
+    }
+}
+
+/// True when no other resources than endpoints can differ.
+fn same_but_endpoints(a: &Outbound, b: &Outbound) -> bool {
+    Arc::ptr_eq(&a.clusters, &b.clusters)
+        && Arc::ptr_eq(&a.listeners, &b.listeners)
+        && Arc::ptr_eq(&a.routes, &b.routes)
 }
 
 /// Puts what a proxy should have into its cell, unless it is what it already has.
@@ -289,15 +343,17 @@ impl Plane {
                 culprits,
             } => {
                 tracing::warn!(client = client.0, type_url, error = %message, "proxy rejected configuration");
-                state.rejected(client, &message, culprits);
+                state.rejected(client, (type_url, &message), culprits);
             }
             Event::Synced { generation } => state.synced(generation),
+            Event::Confirmed { generation, types } => state.confirmed(client, generation, &types),
             Event::Refused { type_url, reason } => {
                 tracing::warn!(client = client.0, %type_url, reason, "proxy asked for a type it does not get");
             }
             Event::Detached => {
                 state.clients.remove(&client);
                 state.rejected.remove(&client);
+                state.note(|tally| tally.remove(client));
             }
         }
     }

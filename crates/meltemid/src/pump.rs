@@ -3,6 +3,7 @@
 //! The first change after a quiet time goes at once; under load publications are spaced by what
 //! the last one cost, at most 100 ms of quiet and 1 s of waiting in all.
 
+use crate::alike::Alike;
 use crate::clock;
 use crate::events::Events;
 use crate::plane::Plane;
@@ -51,7 +52,7 @@ impl Pump {
     }
 
     async fn pump(mut self) -> Result<(), String> {
-        let mut report = Report::default();
+        let (mut report, mut alike) = (Report::default(), Alike::default());
         let mut last = Last {
             at: None,
             cost: Duration::ZERO,
@@ -68,6 +69,7 @@ impl Pump {
                     Ok(batch) => batch,
                     Err(_elapsed) => {
                         last = self.publish(first.take().unwrap_or_else(clock::now), &mut report);
+                        alike.tell(&self.plane.snapshot().mesh.config);
                         continue;
                     }
                 },

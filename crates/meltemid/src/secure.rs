@@ -8,11 +8,12 @@ use crate::authority::{Keeper, Names};
 use crate::callers::Callers;
 use crate::desk::Desk;
 use crate::plane::Plane;
+use crate::status::{Book, Status};
 use bytes::Bytes;
 use futures::stream::unfold;
 use meltemi_ca::{Connection, Limits, Tls, listen};
 use meltemi_kube::{
-    Campaign, Candidate, Client, ConnectError, Lock, Patience, RootPublisher, TokenReviewer,
+    Campaign, Candidate, Client, ConnectError, Lock, Patience, RootPublisher, Seen, TokenReviewer,
     connect,
 };
 use meltemi_runtime::drain::Drain;
@@ -36,6 +37,7 @@ pub(crate) struct Secure {
     keeper: Option<Keeper>,
     tls: watch::Receiver<Option<Arc<Tls>>>,
     roots: watch::Receiver<Arc<str>>,
+    restores: watch::Receiver<u64>,
     /// For the lock of who publishes the roots.
     campaign: (Campaign, watch::Receiver<bool>),
 }
@@ -49,8 +51,9 @@ impl Secure {
         config: &Config,
         plane: &Plane,
         readiness: &Readiness,
+        restores: Option<watch::Receiver<u64>>,
     ) -> Result<Option<Self>, ConnectError> {
-        let Some(access) = &config.access else {
+        let (Some(access), Some(restores)) = (&config.access, restores) else {
             return Ok(None);
         };
         let client = connect(access).await?;
@@ -63,6 +66,7 @@ impl Secure {
                 namespace: config.namespace.clone(),
                 domain: config.domain.clone(),
                 revision: config.revision.clone(),
+                tags: config.tags.clone(),
                 others: config.hosts.clone(),
             },
             plane: plane.clone(),
@@ -84,8 +88,22 @@ impl Secure {
             keeper,
             tls,
             roots,
+            restores,
             campaign: (Campaign::new(lock, candidate(config), leading), leads),
         }))
+    }
+
+    /// What writes status; only where the mesh is served, so not for a look at a cluster.
+    pub(crate) fn status(&self, config: &Config, book: Book, seen: Seen) -> Option<Status> {
+        self.keeper.as_ref()?;
+        Some(Status {
+            client: self.client.clone(),
+            plane: self.callers.plane.clone(),
+            book,
+            seen,
+            me: candidate(config),
+            namespace: config.namespace.clone(),
+        })
     }
 
     /// Starts what serves, what keeps the certificate, and what publishes its root.
@@ -101,13 +119,17 @@ impl Secure {
             keeper,
             tls,
             roots,
+            restores,
             campaign,
         } = self;
         let (Some(keeper), Some(socket)) = (keeper, socket) else {
             return;
         };
         tasks.critical("certificate", keeper.run(drain.clone()));
-        tasks.critical("roots", publish((client, roots), campaign, drain.clone()));
+        tasks.critical(
+            "roots",
+            publish((client, roots, restores), campaign, drain.clone()),
+        );
         let served = serve(socket, tls, (server, callers), drain.clone());
         tasks.critical("secure xds", served);
     }
@@ -124,7 +146,7 @@ fn candidate(config: &Config) -> Candidate {
 
 /// Publishes the root until drained, while this replica leads; then gives the lock back.
 async fn publish(
-    (client, mut roots): (Client, watch::Receiver<Arc<str>>),
+    (client, mut roots, restores): (Client, watch::Receiver<Arc<str>>, watch::Receiver<u64>),
     (mut campaign, leads): (Campaign, watch::Receiver<bool>),
     mut drain: Drain,
 ) -> Result<(), Infallible> {
@@ -137,6 +159,7 @@ async fn publish(
         client,
         roots,
         leads,
+        restores,
     };
     // The keeper withdraws the roots when it is drained, no earlier.
     tokio::select! {

@@ -5,14 +5,14 @@ use crate::args::Config;
 use crate::wire::{Failure, INTERNAL, NO_INPUT};
 use meltemi_api::Change;
 use meltemi_files::{Directory, OpenError, Options, read_mesh_config, read_mesh_networks};
-use meltemi_kube::Source;
+use meltemi_kube::{Seen, Source};
 use meltemi_runtime::tasks::Tasks;
 use meltemi_types::ClusterId;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Sources that exist, before anything of them is read.
 pub(crate) struct Sources {
@@ -37,6 +37,16 @@ impl Sources {
         directories
             .chain(self.cluster.as_ref().map(Source::name))
             .collect()
+    }
+
+    /// What is seen of a cluster's objects that may get a status.
+    pub(crate) fn seen(&self) -> Option<Seen> {
+        self.cluster.as_ref().map(Source::seen)
+    }
+
+    /// Changes whenever the API server's store went back in time; `None` without an API server.
+    pub(crate) fn restores(&self) -> Option<watch::Receiver<u64>> {
+        self.cluster.as_ref().map(Source::restores)
     }
 
     /// Starts reading.

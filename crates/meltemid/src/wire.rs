@@ -12,6 +12,7 @@ use crate::port_file::Ports;
 use crate::pump::{Debounce, Pump};
 use crate::secure::Secure;
 use crate::sources::Sources;
+use crate::status::Book;
 use meltemi_registry::{Registry, Settings};
 use meltemi_runtime::drain::{self, Drain, Signals};
 use meltemi_runtime::metrics::Metrics;
@@ -124,7 +125,11 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
     // 3 build
     let readiness = Readiness::new();
     let (synced, serving) = (readiness.gate("sources"), readiness.gate("serving"));
-    let plane = Plane::default();
+    let book = Book::default();
+    let plane = match &config.access {
+        Some(_) => Plane::with_book(book.clone()),
+        None => Plane::default(),
+    };
     let (sender, changes) = mpsc::channel(CHANGES);
     let pump = Pump {
         registry: Registry::new(Settings {
@@ -133,6 +138,7 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
             namespace: config.namespace.clone(),
             scoped_gateways: config.scoped_gateways,
             revision: config.revision.as_str().into(),
+            tags: config.tags.iter().map(|tag| tag.as_str().into()).collect(),
         }),
         plane: plane.clone(),
         changes,
@@ -144,8 +150,10 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
         events: Events::default(),
         synced,
     };
-    let secure = Secure::build(&config, &plane, &readiness).await;
+    let secure = Secure::build(&config, &plane, &readiness, sources.restores()).await;
     let secure = secure.map_err(|e| Failure::new(NO_INPUT, chain(&e)))?;
+    let status = secure.as_ref().zip(sources.seen());
+    let status = status.and_then(|(secure, seen)| secure.status(&config, book, seen));
     let desk = Desk {
         plane,
         about: Arc::new(about(&config)),
@@ -165,6 +173,9 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
     sources.spawn(&mut tasks, sender).await?;
     tasks.best_effort("metrics", pages.metrics.clone().run(drain.clone()));
     tasks.critical("pump", pump.run(drain.clone()));
+    if let Some(status) = status {
+        tasks.best_effort("status", status.run(drain.clone()));
+    }
     let ports = sockets.ports();
     if let Some(socket) = sockets.controlz.take() {
         tasks.best_effort("controlz", controlz::serve(socket, levels, drain.clone()));

@@ -5,6 +5,7 @@
 //! Follows <https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/#MeshConfig>. The
 //! surprise: the root namespace is no exception, as in Istio; only the mesh configuration is.
 
+use crate::settings::Settings;
 use crate::world::World;
 use meltemi_api::change::Broken;
 use meltemi_api::selector::LabelSelector;
@@ -17,23 +18,30 @@ const REVISION: &str = "istio.io/rev";
 
 /// The change as this revision sees it: a mesh object with the label of another one is gone. An
 /// object that does not parse may be anybody's, and is taken for ours.
-pub(crate) fn of_revision(change: Change, revision: &str) -> Change {
+pub(crate) fn of_revision(change: Change, settings: &Settings) -> Change {
     if let Change::Upsert(object) = &change
-        && is_of_another(object, revision)
+        && is_of_another(object, settings)
     {
         return Change::Delete(object.key().clone());
     }
     change
 }
 
-fn is_of_another(object: &Object, revision: &str) -> bool {
-    let name = |text: &str| match text {
-        "" => "default".to_owned(),
-        text => text.to_owned(),
-    };
+fn is_of_another(object: &Object, settings: &Settings) -> bool {
     let is_mesh = object.kind().info().group.ends_with("istio.io");
     let label = object.meta().labels.value(REVISION);
-    is_mesh && label.is_some_and(|label| name(label) != name(revision))
+    let is_ours = |label: &str| {
+        let tagged = settings.tags.iter().any(|tag| **tag == *label);
+        tagged || named(label) == named(&settings.revision)
+    };
+    is_mesh && label.is_some_and(|label| !is_ours(label))
+}
+
+fn named(revision: &str) -> &str {
+    match revision {
+        "" => "default",
+        revision => revision,
+    }
 }
 
 /// A namespace of a cluster.
@@ -256,6 +264,7 @@ mod tests {
         };
         let settings = Settings {
             revision: "canary".into(),
+            tags: vec!["next".into()],
             ..Settings::default()
         };
         let mut registry = Registry::new(settings);
@@ -264,6 +273,8 @@ mod tests {
             (Some("default"), 0),
             (Some("canary"), 1),
             (Some("other"), 0),
+            (Some("next"), 1),
+            (Some(""), 0),
         ] {
             registry.apply(labelled(revision));
             let sidecars = registry.publish().snapshot.sidecars.rules.len();

@@ -19,12 +19,16 @@ use ingest::allocate::Allocations;
 use link::routes::RouteHistory;
 use meltemi_api::Change;
 use meltemi_model::{Mesh, Service, ServiceEndpoints, ServiceIndex, ServiceKey, Snapshot};
-use meltemi_types::Diagnostic;
+use meltemi_types::{Diagnostic, ObjectRef};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use world::World;
 
 pub use settings::Settings;
+
+/// The objects of mesh kinds that an API server holds and that take part, each with the generation
+/// that the snapshot was made from, broken or not.
+pub type Subjects = BTreeMap<Arc<ObjectRef>, i64>;
 
 /// A new snapshot, and the services whose endpoints differ from the one before.
 #[derive(Clone, Debug)]
@@ -33,6 +37,8 @@ pub struct Published {
     pub snapshot: Arc<Snapshot>,
     /// Services whose endpoints differ.
     pub endpoints: BTreeSet<ServiceKey>,
+    /// The same pointer as before when nothing of it differs.
+    pub subjects: Arc<Subjects>,
 }
 
 /// The raw objects and the snapshot made from them. One owner, never shared.
@@ -68,7 +74,7 @@ impl Registry {
 
     /// Records a change. Cheap; nothing is rebuilt before [`Registry::publish`].
     pub fn apply(&mut self, change: Change) {
-        let change = discovery::of_revision(change, &self.settings.revision);
+        let change = discovery::of_revision(change, &self.settings);
         let review = self.discovery.observe(&change);
         if let Some(change) = self.discovery.admit(change) {
             self.fold(change);
@@ -145,6 +151,7 @@ impl Registry {
         Published {
             snapshot: self.snapshot.clone(),
             endpoints,
+            subjects: self.world.subjects.clone(),
         }
     }
 

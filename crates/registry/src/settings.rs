@@ -17,6 +17,8 @@ pub struct Settings {
     /// The revision: mesh objects that carry another one in the label `istio.io/rev` are not
     /// read. Empty is `default`, which is the default.
     pub revision: Arc<str>,
+    /// Further names of the revision: objects that carry one of them are read too. Default none.
+    pub tags: Vec<Arc<str>>,
 }
 
 impl Default for Settings {
@@ -27,6 +29,7 @@ impl Default for Settings {
             namespace: Namespace::istio_system(),
             scoped_gateways: false,
             revision: "default".into(),
+            tags: Vec::new(),
         }
     }
 }

@@ -3,12 +3,14 @@
 //! The one policy for objects that do not parse: the last good version stays in force; the
 //! security kinds fail closed when there is none.
 
+use crate::Subjects;
 use crate::dirty::Dirty;
 use crate::ingest::{age, entry, namespace};
 use k8s_openapi::api::{
     core::v1 as core, discovery::v1 as discovery, networking::v1 as networking,
 };
 use meltemi_api::change::Broken;
+use meltemi_api::kinds::Kind;
 use meltemi_api::mesh_config::MeshConfig;
 use meltemi_api::networking::destination_rule::DestinationRule;
 use meltemi_api::networking::gateway::Gateway;
@@ -52,6 +54,8 @@ pub(crate) struct World {
     /// Objects whose newest text cannot be used, whether or not there is a good version.
     pub(crate) broken: BTreeMap<Arc<ObjectRef>, Arc<Broken>>,
     findings: BTreeMap<Arc<str>, Arc<[Diagnostic]>>,
+    /// What somebody may want to be told of, see [`Subjects`].
+    pub(crate) subjects: Arc<Subjects>,
     /// EndpointSlices by the Service they belong to.
     pub(crate) slices_of: BTreeMap<Arc<ObjectRef>, BTreeMap<Arc<ObjectRef>, ()>>,
     /// ServiceEntries by what they declare.
@@ -133,6 +137,7 @@ impl World {
             old: None,
             new: None,
         };
+        dirty.diagnostics |= self.note_subject(&change);
         match change {
             Change::Upsert(object) => {
                 let key = object.key().clone();
@@ -180,6 +185,30 @@ impl World {
             }
             Change::Synced { .. } => nothing,
         }
+    }
+
+    /// Keeps the generations of mesh kinds; true when one differs.
+    fn note_subject(&mut self, change: &Change) -> bool {
+        let (key, generation) = match change {
+            Change::Upsert(object) => {
+                let info = object.kind().info();
+                let told = info.group.ends_with("istio.io") && info.kind != Kind::MeshConfig;
+                let generation = object.meta().generation.filter(|_| told);
+                (object.key(), generation)
+            }
+            Change::Broken(broken) => (&broken.object, broken.generation),
+            Change::Delete(key) => (key, None),
+            Change::Findings { .. } | Change::Synced { .. } => return false,
+        };
+        if self.subjects.get(key).copied() == generation {
+            return false;
+        }
+        let subjects = Arc::make_mut(&mut self.subjects);
+        match generation {
+            Some(generation) => subjects.insert(key.clone(), generation),
+            None => subjects.remove(key),
+        };
+        true
     }
 
     /// What sources reported, in the order of objects, then units.

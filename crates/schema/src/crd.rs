@@ -16,13 +16,18 @@ use meltemi_api::security::{AuthorizationPolicy, PeerAuthentication, RequestAuth
 use meltemi_api::telemetry::Telemetry;
 use serde_json::{Map, Value, json};
 
+/// Name, type and path.
+type Column = (&'static str, &'static str, &'static str);
+
+const AGE: Column = ("Age", "date", ".metadata.creationTimestamp");
+
 /// What a definition says beyond group, names and schema.
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     kind: Kind,
     short: &'static [&'static str],
-    /// Columns of `kubectl get`: name, type and path; the age comes last.
-    columns: &'static [(&'static str, &'static str, &'static str)],
+    /// Columns of `kubectl get`.
+    columns: &'static [Column],
     /// The version that is stored. Default: the preferred one.
     stored: Option<&'static str>,
     /// Whether an object without a spec is refused.
@@ -34,7 +39,7 @@ const fn shape(kind: Kind, about: &'static str) -> Shape {
     Shape {
         kind,
         short: &[],
-        columns: &[],
+        columns: &[AGE],
         stored: None,
         spec_required: false,
         about,
@@ -47,12 +52,13 @@ const SHAPES: &[Shape] = &[
         columns: &[
             ("Gateways", "string", ".spec.gateways"),
             ("Hosts", "string", ".spec.hosts"),
+            AGE,
         ],
         ..shape(Kind::VirtualService, "Routing rules for hosts.")
     },
     Shape {
         short: &["dr"],
-        columns: &[("Host", "string", ".spec.host")],
+        columns: &[("Host", "string", ".spec.host"), AGE],
         ..shape(
             Kind::DestinationRule,
             "What happens to traffic for a host after routing.",
@@ -64,6 +70,7 @@ const SHAPES: &[Shape] = &[
             ("Hosts", "string", ".spec.hosts"),
             ("Location", "string", ".spec.location"),
             ("Resolution", "string", ".spec.resolution"),
+            AGE,
         ],
         spec_required: true,
         ..shape(
@@ -73,7 +80,8 @@ const SHAPES: &[Shape] = &[
     },
     Shape {
         short: &["we"],
-        columns: &[("Address", "string", ".spec.address")],
+        // In Istio's order.
+        columns: &[AGE, ("Address", "string", ".spec.address")],
         spec_required: true,
         ..shape(Kind::WorkloadEntry, "A workload that is no Pod.")
     },
@@ -106,7 +114,7 @@ const SHAPES: &[Shape] = &[
     ),
     Shape {
         short: &["pa"],
-        columns: &[("Mode", "string", ".spec.mtls.mode")],
+        columns: &[("Mode", "string", ".spec.mtls.mode"), AGE],
         ..shape(
             Kind::PeerAuthentication,
             "Whether workloads accept plain text, mutual TLS, or both.",
@@ -121,7 +129,7 @@ const SHAPES: &[Shape] = &[
     },
     Shape {
         short: &["ap"],
-        columns: &[("Action", "string", ".spec.action")],
+        columns: &[("Action", "string", ".spec.action"), AGE],
         ..shape(Kind::AuthorizationPolicy, "Who may do what.")
     },
     Shape {
@@ -232,8 +240,7 @@ fn definition(shape: &Shape) -> Option<Definition> {
 }
 
 fn columns(shape: &Shape) -> Vec<Value> {
-    let age = ("Age", "date", ".metadata.creationTimestamp");
-    let all = shape.columns.iter().chain([&age]);
+    let all = shape.columns.iter();
     all.map(|(name, kind, path)| json!({ "name": name, "type": kind, "jsonPath": path }))
         .collect()
 }

@@ -22,4 +22,4 @@ pub use caller::{Account, Authenticator, Caller, Credentials, Guest, Identity, P
 pub use error::{ServeError, Unacceptable};
 pub use question::{Answer, Question, Unanswered};
 pub use server::{Limits, Server};
-pub use source::{Attachment, ClientId, ClientInfo, Culprit, Event, Refusal, Source};
+pub use source::{Attachment, ClientId, ClientInfo, Confirmed, Culprit, Event, Refusal, Source};

@@ -27,7 +27,7 @@ use meltemi_types::ProxyKind;
 use crate::Assignment;
 use crate::debug::TypeStatus;
 use crate::error::Unacceptable;
-use crate::source::Event;
+use crate::source::{Confirmed, Event};
 use crate::types::{Removal, TABLE, XdsType};
 use ledger::{Batch, Held, Ledger, Turn};
 use nonce::Nonces;
@@ -120,6 +120,7 @@ impl Session {
             self.distrust(order);
         }
         self.note_synced();
+        self.note_confirmed();
         Ok(())
     }
 
@@ -141,6 +142,7 @@ impl Session {
             self.distrust(order);
         }
         self.note_synced();
+        self.note_confirmed();
         Ok(())
     }
 
@@ -150,6 +152,7 @@ impl Session {
             ledger.set_layers(assignment.layers(ledger.row.url));
         }
         self.assignment = assignment;
+        self.note_confirmed();
     }
 
     /// The next response, to be called when the client can be written to. `None` when there is
@@ -180,6 +183,7 @@ impl Session {
             }
         }
         self.impatient &= self.waiting();
+        self.note_confirmed();
         None
     }
 
@@ -291,6 +295,12 @@ impl Session {
         ledgers.any(|order| Self::warmer(*order).is_some_and(|w| !self.ledgers.contains_key(&w)))
     }
 
+    /// True when [`Session::take_events`] has something to say.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// What happened since the last call.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
@@ -354,6 +364,24 @@ impl Session {
         if acked && self.synced != Some(generation) && self.ledgers.values().all(Ledger::settled) {
             self.synced = Some(generation);
             self.events.push(Event::Synced { generation });
+        }
+    }
+
+    /// Says which types have come to rest since they last changed.
+    fn note_confirmed(&mut self) {
+        let ledgers = self.ledgers.values_mut();
+        let rested = ledgers.filter_map(|ledger| {
+            let held_back = ledger.confirm()?;
+            let type_url = ledger.row.url;
+            Some(Confirmed {
+                type_url,
+                held_back,
+            })
+        });
+        let types: Vec<_> = rested.collect();
+        if !types.is_empty() {
+            let generation = self.assignment.generation;
+            self.events.push(Event::Confirmed { generation, types });
         }
     }
 }

@@ -70,6 +70,15 @@ pub struct Culprit {
     pub last_good: Option<Arc<str>>,
 }
 
+/// A type of which nothing is left to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confirmed {
+    /// The type.
+    pub type_url: TypeUrl,
+    /// What was refused and is wanted still: the client has an older version of it, or none.
+    pub held_back: Vec<Arc<str>>,
+}
+
 /// What happened on a stream.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -95,6 +104,14 @@ pub enum Event {
     Synced {
         /// The generation of the assignment.
         generation: u64,
+    },
+    /// Of these types the client has answered all that it asked for and that differed. A type is
+    /// named again only after something of it has changed.
+    Confirmed {
+        /// The generation of the assignment.
+        generation: u64,
+        /// Which types; never empty.
+        types: Vec<Confirmed>,
     },
     /// The client asked for a type it does not get.
     Refused {

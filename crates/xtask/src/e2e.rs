@@ -26,18 +26,24 @@ pub(crate) fn run(filter: Option<&str>) -> Result<u8> {
             tests.arg("--test").arg(name);
         }
     }
-    if let Some(kubeconfig) = other {
+    if let Some(kubeconfig) = &other {
         say(&format!("using the cluster of {}", kubeconfig.display()));
+        say("it must have the images docker.io/meltemi/{meltemid,envoy,echo,tools}:dev");
     } else {
         cluster::check_needs()?;
         programs()?;
     }
     charts(filter)?;
-    for archive in archives(&[])? {
-        if let Some(dir) = archive.parent() {
-            tests.env("MELTEMI_E2E_IMAGES", dir);
-        }
+    let archives = if other.is_none() {
+        archives(&[])?
+    } else {
+        Vec::new()
+    };
+    if let Some(dir) = archives.first().and_then(|archive| archive.parent()) {
+        tests.env("MELTEMI_E2E_IMAGES", dir);
     }
+    let tool = ["build", "--package", "meltemi-cli"];
+    shell::run("building the tool", &mut cargo(&tool))?;
     tests.env("MELTEMI_XTASK", std::env::current_exe()?);
     tests.args(["--no-fail-fast", "--"]).args(filter);
     // One cluster at a time: each is a whole machine.

@@ -58,6 +58,7 @@ const MAY_IMPORT: [(&str, &[&str]); 26] = [
             "bootstrap",
             "schema",
             "simulate",
+            "kube",
         ],
     ),
     ("meltemi-xtask", ANY),

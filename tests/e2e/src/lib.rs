@@ -1,10 +1,15 @@
 //! What the tests on a real Kubernetes share: the cluster, images, and a look at the machine that
 //! tells whether a cluster left anything behind.
 
+pub mod calls;
+pub mod golden;
 pub mod inventory;
 pub mod istioctl;
+pub mod load;
 mod machine;
 pub mod mesh;
+pub mod replica;
+pub mod shop;
 mod target;
 
 pub use machine::Machine;

@@ -40,17 +40,26 @@ pub struct Mesh<'target> {
 }
 
 impl<'target> Mesh<'target> {
-    /// Installs the definitions and a control plane, with further values, and waits for it.
+    /// Installs the definitions.
     ///
     /// # Errors
-    /// helm fails; the error has what the pods say.
-    pub fn install(target: &'target Target, values: &[&str]) -> Result<Self> {
+    /// helm fails.
+    pub fn definitions(target: &'target Target) -> Result<Self> {
         let mut mesh = Self {
             target,
             releases: Vec::new(),
         };
         mesh.helm(&["install", "base", "charts/base", "--create-namespace"])?;
         mesh.releases.push("base".to_owned());
+        Ok(mesh)
+    }
+
+    /// Installs the definitions and a control plane, with further values, and waits for it.
+    ///
+    /// # Errors
+    /// helm fails; the error has what the pods say.
+    pub fn install(target: &'target Target, values: &[&str]) -> Result<Self> {
+        let mut mesh = Self::definitions(target)?;
         mesh.add_control_plane("istiod", values)?;
         Ok(mesh)
     }
@@ -67,15 +76,55 @@ impl<'target> Mesh<'target> {
         Ok(())
     }
 
-    /// Installs a gateway of that name, and waits for it.
+    /// Installs the gateway, and waits for it.
     ///
     /// # Errors
     /// As for [`Mesh::install`].
     pub fn add_gateway(&mut self, values: &[&str]) -> Result<()> {
-        let install = ["install", GATEWAY, "charts/gateway"];
+        self.add_edge(GATEWAY, values)
+    }
+
+    /// Installs a gateway of that name, and waits for it.
+    ///
+    /// # Errors
+    /// As for [`Mesh::install`].
+    pub fn add_edge(&mut self, name: &str, values: &[&str]) -> Result<()> {
+        let install = ["install", name, "charts/gateway"];
         let done = self.helm(&[&install[..], &EDGE, values, &WAIT].concat());
-        done.or_else(|error| self.explain("istio=ingressgateway", error))?;
-        self.releases.push(GATEWAY.to_owned());
+        done.or_else(|error| self.explain(&format!("app={name}"), error))?;
+        self.releases.push(name.to_owned());
+        Ok(())
+    }
+
+    /// Upgrades a control plane in place: further values, or others.
+    ///
+    /// # Errors
+    /// As for [`Mesh::install`].
+    pub fn upgrade_control_plane(&self, release: &str, values: &[&str]) -> Result<()> {
+        let upgrade = ["upgrade", release, "charts/meltemid"];
+        let done = self.helm(&[&upgrade[..], &CONTROL, values, &WAIT].concat());
+        done.or_else(|error| self.explain("app=istiod", error))?;
+        Ok(())
+    }
+
+    /// The same for a gateway.
+    ///
+    /// # Errors
+    /// As for [`Mesh::install`].
+    pub fn upgrade_edge(&self, name: &str, values: &[&str]) -> Result<()> {
+        let upgrade = ["upgrade", name, "charts/gateway"];
+        let done = self.helm(&[&upgrade[..], &EDGE, values, &WAIT].concat());
+        done.or_else(|error| self.explain(&format!("app={name}"), error))?;
+        Ok(())
+    }
+
+    /// Takes one of the releases away.
+    ///
+    /// # Errors
+    /// helm fails.
+    pub fn remove(&mut self, release: &str) -> Result<()> {
+        self.helm(&["uninstall", release, "--wait"])?;
+        self.releases.retain(|known| known != release);
         Ok(())
     }
 

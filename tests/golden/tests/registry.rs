@@ -40,6 +40,7 @@ impl Desk {
                 Outcome::Broken { object, selector } => Change::Broken(Arc::new(Broken {
                     object,
                     selector,
+                    generation: None,
                     diagnostics: document.diagnostics.into(),
                 })),
                 Outcome::LeftOut | Outcome::Foreign | Outcome::Unclear => {

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, bail};
 use meltemi_api::{Change, Object};
-use meltemi_kube::{Access, Options, Source, Tuning, connect};
+use meltemi_kube::{Access, Options, Seen, Source, Tuning, connect};
 use meltemi_testkit::api_server::{ApiServer, Resource};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -46,6 +46,7 @@ pub struct Followed {
     /// Every change of an object, in order: `+`, `-` or `!`, and which.
     pub told: Vec<String>,
     changes: mpsc::Receiver<Vec<Change>>,
+    seen: Seen,
     task: JoinHandle<()>,
 }
 
@@ -63,6 +64,7 @@ impl Followed {
         };
         let (sender, changes) = mpsc::channel(64);
         let source = Source::new(client, options);
+        let seen = source.seen();
         let task = tokio::spawn(async move {
             if let Err(error) = source.run(sender).await {
                 eprintln!("the source ended: {error}");
@@ -75,8 +77,15 @@ impl Followed {
             synced: false,
             told: Vec::new(),
             changes,
+            seen,
             task,
         })
+    }
+
+    /// What it has seen of objects that may get a status.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        self.seen.clone()
     }
 
     /// The same, in sync.
@@ -236,6 +245,12 @@ pub fn rules() -> Resource {
 #[must_use]
 pub fn policies() -> Resource {
     Resource::new("security.istio.io", "authorizationpolicies")
+}
+
+/// Events as the API server names them.
+#[must_use]
+pub fn events() -> Resource {
+    Resource::new("events.k8s.io", "events")
 }
 
 /// ConfigMaps as the API server names them.

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 const A: &str = "Service shop/a";
 const B: &str = "Service shop/b";
+const RULE: &str = "DestinationRule shop/web";
 
 /// A double with five services, two of which are called `a` and `b`.
 fn server() -> ApiServer {
@@ -37,6 +38,33 @@ fn ip<'f>(followed: &'f Followed, key: &str) -> Option<&'f str> {
         return None;
     };
     service.spec.cluster_ip.as_deref()
+}
+
+/// Waits until `a` has this address.
+async fn moved(followed: &mut Followed, to: &str) {
+    let what = format!("{A} at {to}");
+    followed
+        .until(&what, |f| ip(f, A) == Some(to))
+        .await
+        .unwrap();
+}
+
+/// Waits until an object is there, or is not.
+async fn held(followed: &mut Followed, (key, is): (&str, bool)) {
+    let what = format!("{key} to be held: {is}");
+    let there = |f: &Followed| f.held.contains_key(key) == is;
+    followed.until(&what, there).await.unwrap();
+}
+
+/// The lists among the queries since the last call; asking how far the store is is none.
+fn lists(server: &ApiServer) -> Vec<String> {
+    let mut queries = server.queries();
+    queries.retain(|query| query.contains("sendInitialEvents") || query.contains("limit="));
+    // Nor is looking whether a kind was installed meanwhile.
+    queries.retain(|query| {
+        !query.starts_with("/api/v1/namespaces?limit=1") && !query.contains(".istio.io/")
+    });
+    queries
 }
 
 #[tokio::test]
@@ -67,14 +95,8 @@ async fn events_are_changes_unless_they_change_nothing() {
     server.apply(service("a", "10.1.0.1"));
     server.apply(service("a", "10.1.0.9"));
     server.delete(&services(), "shop", "b");
-    followed
-        .until("the deletion", |f| !f.held.contains_key(B))
-        .await
-        .unwrap();
-    followed
-        .until("the address", |f| ip(f, A) == Some("10.1.0.9"))
-        .await
-        .unwrap();
+    held(&mut followed, (B, false)).await;
+    moved(&mut followed, "10.1.0.9").await;
     assert_eq!(followed.told, ["+Service shop/a", "-Service shop/b"]);
 }
 
@@ -90,10 +112,7 @@ async fn a_version_that_expired_costs_a_list_and_no_change() {
             .await
             .unwrap();
         server.apply(service("a", "10.1.0.9"));
-        followed
-            .until("the next", |f| ip(f, A) == Some("10.1.0.9"))
-            .await
-            .unwrap();
+        moved(&mut followed, "10.1.0.9").await;
         assert_eq!(
             followed.told,
             ["+Service shop/b", "+Service shop/a"],
@@ -118,10 +137,7 @@ async fn a_server_that_is_away_takes_nothing_along() {
     assert!(followed.findings["API server of Kubernetes"].contains("MLT0502"));
     server.apply(service("a", "10.1.0.9"));
     server.come_back();
-    followed
-        .until("the change", |f| ip(f, A) == Some("10.1.0.9"))
-        .await
-        .unwrap();
+    moved(&mut followed, "10.1.0.9").await;
     followed
         .until("its end", |f| f.findings.is_empty())
         .await
@@ -145,6 +161,7 @@ async fn a_server_that_comes_later_is_waited_for() {
 async fn restarts_change_nothing() {
     let server = server();
     let mut followed = Followed::synced(&server, impatient()).await.unwrap();
+    let _first = server.queries();
     for _ in 0..20 {
         server.go_away();
         followed.during(Duration::from_millis(20)).await.unwrap();
@@ -152,11 +169,38 @@ async fn restarts_change_nothing() {
         followed.during(Duration::from_millis(60)).await.unwrap();
     }
     server.apply(service("a", "10.1.0.9"));
+    moved(&mut followed, "10.1.0.9").await;
+    assert_eq!(followed.told, ["+Service shop/a"]);
+    assert_eq!(
+        lists(&server),
+        [""; 0],
+        "watches go on from where they were"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_is_back_is_asked_at_once() {
+    let server = server();
+    let patient = Tuning {
+        retry: Duration::from_secs(60),
+        retry_longest: Duration::from_secs(60),
+        ..impatient()
+    };
+    let mut followed = Followed::synced(&server, patient).await.unwrap();
+    let _first = server.queries();
+    server.go_away();
     followed
-        .until("the change", |f| ip(f, A) == Some("10.1.0.9"))
+        .until("the complaint", |f| !f.findings.is_empty())
         .await
         .unwrap();
-    assert_eq!(followed.told, ["+Service shop/a"]);
+    server.apply(service("a", "10.1.0.9"));
+    server.come_back();
+    moved(&mut followed, "10.1.0.9").await;
+    assert_eq!(
+        lists(&server),
+        [""; 0],
+        "nothing was said against the version"
+    );
 }
 
 #[tokio::test]
@@ -167,10 +211,7 @@ async fn a_watch_that_is_dead_is_replaced() {
     followed.during(Duration::from_millis(300)).await.unwrap();
     server.apply(service("a", "10.1.0.9"));
     server.speak();
-    followed
-        .until("the change", |f| ip(f, A) == Some("10.1.0.9"))
-        .await
-        .unwrap();
+    moved(&mut followed, "10.1.0.9").await;
     assert_eq!(followed.told, ["+Service shop/a"]);
 }
 
@@ -200,6 +241,9 @@ async fn a_kind_that_may_not_be_read_keeps_the_source_from_being_in_sync() {
         .await
         .unwrap();
     assert_eq!(followed.held.len(), 5, "what was read stays");
+    server.apply(rule("web", &json!({"host": "a"})));
+    held(&mut followed, (RULE, true)).await;
+    assert_eq!(followed.findings.len(), 1, "other kinds go on");
 }
 
 #[tokio::test]
@@ -214,12 +258,7 @@ async fn a_kind_may_come_and_go() {
     server.uninstall(&rules());
     server.uninstall(&policies());
     server.cut();
-    followed
-        .until("the rule's end", |f| {
-            !f.held.contains_key("DestinationRule shop/web")
-        })
-        .await
-        .unwrap();
+    held(&mut followed, (RULE, false)).await;
     followed
         .until("the alarm", |f| !f.findings.is_empty())
         .await
@@ -267,26 +306,48 @@ async fn a_store_that_went_back_in_time_is_believed() {
     server.apply(service("a", "10.1.0.9"));
     server.apply(service("new", "10.1.0.7"));
     server.delete(&services(), "shop", "b");
-    followed
-        .until("the newest", |f| !f.held.contains_key(B))
-        .await
-        .unwrap();
+    held(&mut followed, (B, false)).await;
     followed.told.clear();
     server.restore(&copy);
-    followed
-        .until("the old", |f| f.held.contains_key(B))
-        .await
-        .unwrap();
+    held(&mut followed, (B, true)).await;
     assert_eq!(ip(&followed, A), Some("10.1.0.1"));
     assert_eq!(
         followed.told,
         ["+Service shop/a", "+Service shop/b", "-Service shop/new"]
     );
     server.apply(service("a", "10.1.0.6"));
-    followed
-        .until("life after", |f| ip(f, A) == Some("10.1.0.6"))
-        .await
-        .unwrap();
+    moved(&mut followed, "10.1.0.6").await;
+}
+
+/// What was written after the copy is forgotten while nobody can watch, and other writes bring the
+/// versions past what was known: only the newest object tells.
+async fn forgotten(change: impl Fn(&ApiServer), (key, before, after): (&str, bool, bool)) {
+    let server = server();
+    let copy = server.copy();
+    let mut followed = Followed::synced(&server, impatient()).await.unwrap();
+    change(&server);
+    held(&mut followed, (key, before)).await;
+    server.go_away();
+    server.restore(&copy);
+    for last in 1..9 {
+        server.apply(service("later", &format!("10.1.1.{last}")));
+    }
+    server.come_back();
+    held(&mut followed, (key, after)).await;
+    held(&mut followed, ("Service shop/later", true)).await;
+}
+
+#[tokio::test]
+async fn a_store_that_went_back_and_has_caught_up_forgot_an_object() {
+    let new = service("new", "10.1.0.7");
+    let change = |server: &ApiServer| server.apply(new.clone());
+    forgotten(change, ("Service shop/new", true, false)).await;
+}
+
+#[tokio::test]
+async fn a_store_that_went_back_and_has_caught_up_forgot_a_deletion() {
+    let change = |server: &ApiServer| server.delete(&services(), "shop", "b");
+    forgotten(change, (B, false, true)).await;
 }
 
 #[tokio::test]
@@ -298,10 +359,7 @@ async fn what_a_watch_hid_is_found_by_comparing() {
     };
     let mut followed = Followed::synced(&server, tuning).await.unwrap();
     server.apply_in_silence(service("a", "10.1.0.9"));
-    followed
-        .until("the change", |f| ip(f, A) == Some("10.1.0.9"))
-        .await
-        .unwrap();
+    moved(&mut followed, "10.1.0.9").await;
     assert_eq!(followed.told, ["+Service shop/a"]);
 }
 

@@ -1,12 +1,13 @@
 //! A double of the Kubernetes API server, for what the real one does not do on demand: lists in
 //! pages and streams, watches with bookmarks, and every fault that a control plane must survive.
 //!
-//! Plain HTTP on loopback, GET only, no authentication. Objects are JSON as written; the double
+//! Plain HTTP on loopback, no authentication. Of writes it knows the apply of a status and events. Objects are JSON as written; the double
 //! gives them a `resourceVersion` and, where it is missing, the namespace `default`. Kinds exist
 //! once they are installed or an object of them was applied.
 
 mod answer;
 mod store;
+mod write;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -17,7 +18,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use store::Store;
-pub use store::{Expiry, Resource};
+pub use store::{Expiry, Refusal, Resource, Written};
 
 /// A running double. Stops when it is dropped.
 pub struct ApiServer {
@@ -185,6 +186,38 @@ impl ApiServer {
     #[must_use]
     pub fn queries(&self) -> Vec<String> {
         std::mem::take(&mut self.shared.store().queries)
+    }
+
+    /// The writes that arrived, in order, since the last call.
+    #[must_use]
+    pub fn writes(&self) -> Vec<Written> {
+        std::mem::take(&mut self.shared.store().writes)
+    }
+
+    /// The next writes are answered like this instead of being done, one each.
+    pub fn refuse_writes(&self, refusals: &[Refusal]) {
+        self.change(|store| store.refusals.extend(refusals.iter().copied()));
+    }
+
+    /// An object as it is now.
+    #[must_use]
+    pub fn get(&self, resource: &Resource, namespace: &str, name: &str) -> Option<Value> {
+        let store = self.shared.store();
+        let objects = store.content.objects.get(resource)?;
+        objects
+            .get(&(namespace.to_owned(), name.to_owned()))
+            .cloned()
+    }
+
+    /// How many objects of a kind there are.
+    #[must_use]
+    pub fn count(&self, resource: &Resource) -> usize {
+        let store = self.shared.store();
+        store
+            .content
+            .objects
+            .get(resource)
+            .map_or(0, |all| all.len())
     }
 
     fn change(&self, change: impl FnOnce(&mut Store)) {

@@ -16,10 +16,12 @@ mod needs;
 mod node;
 pub mod places;
 mod space;
+mod store;
 
 pub use components::Component;
 pub use needs::{Unavailable, check as check_needs};
 pub use node::{Cluster, Lifetime, Options, down, sweep};
+pub use store::EtcdCopy;
 
 /// The version of every Kubernetes component: the last line that talks to containerd 1.x and whose
 /// kubelet starts on cgroup v1. The same as in tests/cluster/kubernetes/go.mod.

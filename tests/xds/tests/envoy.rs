@@ -200,6 +200,7 @@ async fn blamed(desk: &Desk) -> Result<Vec<String>> {
             Event::Nacked { culprits, .. } => culprits.clone(),
             Event::Acked { .. }
             | Event::Synced { .. }
+            | Event::Confirmed { .. }
             | Event::Refused { .. }
             | Event::Detached => Vec::new(),
         };

@@ -32,6 +32,9 @@ use meltemi_types::{Code, FieldPath, Selector, Severity};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
+/// The one condition that the mesh reads.
+const HEALTHY: &str = "Healthy";
+
 impl Draft<'_> {
     /// The object, as far as it can be read; what is wrong joins the problems.
     pub(super) fn read(&mut self, kind: Kind) -> Option<Object> {
@@ -153,7 +156,8 @@ impl Draft<'_> {
         }))
     }
 
-    /// The status, of the kinds whose status the mesh uses.
+    /// The status, of the kinds whose status the mesh uses, as far as it does: what control planes
+    /// say about an object there (our own words among it) makes it no other object.
     fn status(&self, kind: Kind) -> Option<Arc<Status>> {
         if !matches!(
             kind,
@@ -162,7 +166,13 @@ impl Draft<'_> {
             return None;
         }
         let node = self.root.child("status")?;
-        reader::read(node, &FieldPath::new("status"), &mut Vec::new()).map(Arc::new)
+        let read: Option<Status> = reader::read(node, &FieldPath::new("status"), &mut Vec::new());
+        let mut status = read?;
+        status
+            .conditions
+            .retain(|condition| condition.kind == HEALTHY);
+        let says = kind == Kind::Service || status != Status::default();
+        says.then(|| Arc::new(status))
     }
 }
 

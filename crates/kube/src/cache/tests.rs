@@ -39,6 +39,7 @@ fn broken(name: &str, version: u64) -> Item {
         claim: Claim::Broken(Arc::new(Broken {
             object: key(name),
             selector: None,
+            generation: None,
             diagnostics: diagnostics.into(),
         })),
         ..item(name, version, "")

@@ -44,11 +44,7 @@ fn a_version_that_cannot_be_had_leads_to_a_list() {
 
 #[test]
 fn the_same_version_is_not_tried_for_ever() {
-    for fault in [
-        Fault::Lost,
-        Fault::Silent,
-        status(500, "InternalError", "etcd"),
-    ] {
+    for fault in [Fault::Silent, status(500, "InternalError", "etcd")] {
         let mut course = watching();
         for _ in 1..SAME_VERSION {
             course.failed(fault.clone());
@@ -57,6 +53,22 @@ fn the_same_version_is_not_tried_for_ever() {
         assert_eq!(course.failed(fault), Next::Later(SAME_VERSION));
         assert_eq!(course.ask(), Ask::Stream);
     }
+}
+
+#[test]
+fn a_server_that_is_away_says_nothing_about_the_version() {
+    let mut course = watching();
+    for failures in 1..40 {
+        let fault = match failures % 3 {
+            0 => Fault::Away,
+            1 => Fault::Lost,
+            _ => status(503, "ServiceUnavailable", "starting"),
+        };
+        assert_eq!(course.failed(fault), Next::Later(failures));
+        assert_eq!(course.ask(), Ask::Watch("7".into()));
+    }
+    course.lasted();
+    assert_eq!(course.failed(Fault::Away), Next::Later(1));
 }
 
 #[test]

@@ -9,11 +9,15 @@ use meltemi_api::Change;
 use meltemi_api::kinds::Kind;
 use meltemi_types::{Code, Diagnostic, ObjectRef, Origin};
 use std::sync::Arc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
+
+/// An API server that has just started refuses what it allows a moment later.
+const REFUSALS: u32 = 3;
 
 impl Follower {
     /// The API server answers for this kind: nothing is wrong with it, and it may be in sync.
     pub(super) async fn well(&mut self) -> Result<(), Stopped> {
+        self.refusals = 0;
         self.say(None).await?;
         let usable =
             self.target.kind != Kind::MeshConfig || self.cache.is_empty() || self.cache.has_good();
@@ -57,9 +61,9 @@ impl Follower {
             self.say(None).await?;
             self.sync().await?;
             sleep(backoff::spread(tuning.absent)).await;
-        } else if !self.missed {
-            self.missed = true;
-            sleep(tuning.confirm).await;
+        } else if self.missed.get_or_insert_with(Instant::now).elapsed() < tuning.confirm {
+            self.refusals = self.refusals.saturating_add(1);
+            sleep(backoff::wait(self.refusals, tuning.retry, tuning.absent)).await;
         } else if self.target.kind.is_security() {
             let gone = self.about(
                 Code::KindGone,
@@ -86,12 +90,19 @@ impl Follower {
         };
         let remedy = format!("allow it to {}", self.target.rights());
         let denied = self.about(Code::SourceDenied, &message, &remedy);
+        let tuning = self.shared.tuning;
+        self.refusals = self.refusals.saturating_add(1);
+        let pause = backoff::wait(self.refusals, tuning.retry, tuning.retry_longest);
+        if self.refusals < REFUSALS {
+            sleep(pause).await;
+            return Ok(());
+        }
         if self.said.as_ref() != Some(&denied) {
             // Diagnostics are published once the source is in sync, which may be never.
             tracing::error!(diagnostic = %denied, ready = self.synced, "a kind may not be read");
         }
         self.say(Some(denied)).await?;
-        sleep(backoff::spread(self.shared.tuning.retry_longest)).await;
+        sleep(pause).await;
         Ok(())
     }
 

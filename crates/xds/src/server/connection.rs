@@ -265,6 +265,9 @@ impl<W: Wire, S: Source> Connection<W, S> {
                 self.client.tell(&mut self.session);
                 return Ok(Some(push));
             }
+            if self.session.has_events() {
+                self.client.tell(&mut self.session);
+            }
             if !self.wait().await? {
                 return Ok(None);
             }

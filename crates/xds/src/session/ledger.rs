@@ -93,6 +93,8 @@ pub(crate) struct Ledger {
     pub(crate) last_nonce: Option<Arc<str>>,
     pub(crate) acked_nonce: Option<Arc<str>>,
     pub(crate) last_error: Option<Arc<str>>,
+    /// Something of it has changed since it was last said to be at rest.
+    pub(crate) unrest: bool,
     layers: Vec<Layer>,
     have: Holdings,
     todo: BTreeMap<Arc<str>, Why>,
@@ -110,6 +112,7 @@ impl Ledger {
             last_nonce: None,
             acked_nonce: None,
             last_error: None,
+            unrest: true,
             layers: layers.to_vec(),
             have: Holdings::default(),
             todo: BTreeMap::new(),
@@ -131,6 +134,7 @@ impl Ledger {
             return;
         }
         self.layers = layers.to_vec();
+        self.unrest = true;
         match difference {
             Difference::Names(names) => names.iter().for_each(|name| self.recheck(name)),
             Difference::Unknown | Difference::None => self.recheck_all(),
@@ -281,6 +285,15 @@ impl Ledger {
     /// True when everything was sent and answered.
     pub(crate) fn settled(&self) -> bool {
         self.todo.is_empty() && self.removals.is_empty() && !self.must_answer && !self.blocked()
+    }
+
+    /// The names that are held back, when everything was sent and answered, which is said once.
+    pub(crate) fn confirm(&mut self) -> Option<Vec<Arc<str>>> {
+        if !self.unrest || !self.settled() || !self.flights.is_empty() {
+            return None;
+        }
+        self.unrest = false;
+        Some(self.quarantine.names().cloned().collect())
     }
 
     /// True when there is something left to send.

@@ -28,6 +28,7 @@ fn x1_a_refusal_is_an_error_detail() {
         Event::Nacked {
             message, culprits, ..
         },
+        Event::Confirmed { types, .. },
     ] = &stage.events[..]
     else {
         panic!("{:?}", stage.events);
@@ -35,6 +36,7 @@ fn x1_a_refusal_is_an_error_detail() {
     assert_eq!(&**message, "bad address");
     assert_eq!(&*culprits[0].refused.name, "a");
     assert_eq!(culprits[0].last_good, None);
+    assert_eq!(types[0].held_back, ["a".into()]);
 }
 
 #[test]
@@ -448,10 +450,77 @@ fn a_generation_is_synced_once_all_is_answered() {
     let synced = |event: &Event| matches!(event, Event::Synced { .. });
     assert!(!stage.events.iter().any(synced));
     stage.step("ack cds", "");
-    assert!(matches!(
-        stage.events.last(),
-        Some(Event::Synced { generation: 2 })
-    ));
+    let two = |event: &Event| matches!(event, Event::Synced { generation: 2 });
+    assert!(stage.events.iter().any(two));
+}
+
+/// What the confirmations say, as `GENERATION TYPE HELD-BACK...`.
+fn confirmed(events: &mut Vec<Event>) -> Vec<String> {
+    let events = std::mem::take(events);
+    let of = |event: &Event| match event {
+        Event::Confirmed { generation, types } => types
+            .iter()
+            .map(|one| {
+                let short = crate::types::XdsType::find(one.type_url).unwrap().short;
+                format!("{generation} {short} {}", one.held_back.join(" "))
+            })
+            .collect(),
+        Event::Acked { .. }
+        | Event::Nacked { .. }
+        | Event::Synced { .. }
+        | Event::Refused { .. }
+        | Event::Detached => Vec::new(),
+    };
+    events.iter().flat_map(of).collect()
+}
+
+#[test]
+fn a_type_is_confirmed_once_when_it_has_come_to_rest() {
+    let mut stage = play(
+        Delta,
+        "world cds a=1 lds l=1
+         -> cds
+         -> lds
+         <- cds a=1
+         <- lds l=1
+         ack lds",
+    );
+    let first = confirmed(&mut stage.events);
+    assert!(
+        matches!(&first[..], [one] if one.ends_with("lds ")),
+        "{first:?}"
+    );
+    stage.step("ack cds", "");
+    let then = confirmed(&mut stage.events);
+    assert!(
+        matches!(&then[..], [one] if one.ends_with("cds ")),
+        "{then:?}"
+    );
+}
+
+#[test]
+fn a_confirmation_names_what_is_held_back_until_it_is_well() {
+    let mut stage = play(
+        Delta,
+        "world cds a=1
+         -> cds
+         <- cds a=1
+         ack cds
+         world cds a=bad
+         <- cds a=bad
+         nack cds: Error adding/updating cluster(s) a: no such policy",
+    );
+    let told = confirmed(&mut stage.events);
+    assert!(told.last().unwrap().ends_with("cds a"), "{told:?}");
+    stage.step("world cds a=2", "");
+    assert!(confirmed(&mut stage.events).is_empty());
+    stage.step("<- cds a=2", "");
+    stage.step("ack cds", "");
+    let told = confirmed(&mut stage.events);
+    assert!(
+        matches!(&told[..], [one] if one.ends_with("cds ")),
+        "{told:?}"
+    );
 }
 
 fn delta(type_url: &str) -> DeltaDiscoveryRequest {

@@ -58,7 +58,10 @@ impl Desk {
             .filter_map(|event| match event {
                 Event::Nacked { message, .. } => Some(message.to_string()),
                 Event::Refused { type_url, reason } => Some(format!("{type_url}: {reason}")),
-                Event::Acked { .. } | Event::Synced { .. } | Event::Detached => None,
+                Event::Acked { .. }
+                | Event::Synced { .. }
+                | Event::Confirmed { .. }
+                | Event::Detached => None,
             })
             .collect();
         ensure!(refused.is_empty(), "refused: {}", refused.join("; "));

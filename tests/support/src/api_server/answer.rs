@@ -2,9 +2,10 @@
 
 use super::Shared;
 use super::store::{Expiry, Resource, Store};
+use super::write;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
@@ -16,22 +17,20 @@ const BOOKMARK: Duration = Duration::from_millis(200);
 pub(super) fn serve(shared: &Shared, connection: TcpStream) -> io::Result<()> {
     connection.set_nodelay(true)?;
     let mut out = connection.try_clone()?;
-    let mut lines = BufReader::new(connection).lines();
-    while let Some(first) = lines.next() {
-        let first = first?;
-        for line in lines.by_ref() {
-            if line?.is_empty() {
-                break;
-            }
-        }
+    let mut reader = BufReader::new(connection);
+    while let Some((first, length)) = head(&mut reader)? {
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
         let mut words = first.split(' ');
         let (method, target) = (words.next(), words.next().unwrap_or_default());
+        if let Some(method @ ("PATCH" | "POST")) = method {
+            let answered = write::answer(shared, (method, target), &body);
+            write::send(&mut out, &answered)?;
+            continue;
+        }
         if method != Some("GET") {
-            write_json(
-                &mut out,
-                405,
-                &failure(405, "MethodNotAllowed", "the double reads only"),
-            )?;
+            let message = "the double reads, applies status, and takes events";
+            write_json(&mut out, 405, &failure(405, "MethodNotAllowed", message))?;
             continue;
         }
         shared.store().queries.push(target.to_owned());
@@ -45,6 +44,26 @@ pub(super) fn serve(shared: &Shared, connection: TcpStream) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The first line of a request and the length of its body; `None` at the end.
+fn head(reader: &mut BufReader<TcpStream>) -> io::Result<Option<(String, usize)>> {
+    let mut first = String::new();
+    if reader.read_line(&mut first)? == 0 {
+        return Ok(None);
+    }
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let line = line.trim().to_ascii_lowercase();
+        if line.is_empty() {
+            return Ok(Some((first.trim_end().to_owned(), length)));
+        }
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().map_err(io::Error::other)?;
+        }
+    }
 }
 
 /// A path and what is asked about it.
@@ -95,6 +114,23 @@ impl Query {
         }
     }
 
+    /// One object: its kind, and its namespace (empty when it has none) and name.
+    fn object(&self) -> Option<(Resource, (String, String))> {
+        let parts: Vec<_> = self.path.trim_matches('/').split('/').collect();
+        let (group, rest) = match parts.as_slice() {
+            ["api", _, rest @ ..] => ("", rest),
+            ["apis", group, _, rest @ ..] => (*group, rest),
+            _ => return None,
+        };
+        let (namespace, plural, name) = match rest {
+            [plural, name] => ("", plural, name),
+            ["namespaces", namespace, plural, name] => (*namespace, plural, name),
+            _ => return None,
+        };
+        let name = (namespace.to_owned(), (*name).to_owned());
+        Some((Resource::new(group, plural), name))
+    }
+
     fn wants(&self, object: &Value) -> bool {
         let text = |path: &str| {
             object
@@ -111,11 +147,16 @@ impl Query {
     }
 }
 
-fn failure(code: u16, reason: &str, message: &str) -> Value {
+pub(super) fn failure(code: u16, reason: &str, message: &str) -> Value {
     json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
         "message": message, "reason": reason, "code": code,
     })
+}
+
+/// The answer where nothing is, which is no Status.
+fn nowhere() -> (u16, Value) {
+    (404, json!("404 page not found"))
 }
 
 /// Why a kind cannot be read.
@@ -128,16 +169,14 @@ fn refused(store: &Store, resource: &Resource) -> Option<(u16, Value)> {
         return Some((403, failure(403, "Forbidden", &message)));
     }
     let known = store.content.objects.contains_key(resource);
-    (!known).then(|| {
-        (
-            404,
-            failure(404, "NotFound", "the server could not find it"),
-        )
-    })
+    (!known).then(nowhere)
 }
 
 /// Discovery and lists.
 fn plain(store: &Store, query: &Query) -> (u16, Value) {
+    if let Some((resource, name)) = query.object() {
+        return one(store, &resource, &name);
+    }
     let Some((resource, _)) = query.resource() else {
         return discovery(store, query);
     };
@@ -178,12 +217,27 @@ fn plain(store: &Store, query: &Query) -> (u16, Value) {
     )
 }
 
+/// One object.
+fn one(store: &Store, resource: &Resource, name: &(String, String)) -> (u16, Value) {
+    if let Some(refused) = refused(store, resource) {
+        return refused;
+    }
+    let all = store.content.objects.get(resource);
+    match all.and_then(|all| all.get(name)) {
+        Some(object) => (200, object.clone()),
+        None => {
+            let message = format!("{} \"{}\" not found", resource.plural, name.1);
+            (404, failure(404, "NotFound", &message))
+        }
+    }
+}
+
 fn discovery(store: &Store, query: &Query) -> (u16, Value) {
     let parts: Vec<_> = query.path.trim_matches('/').split('/').collect();
     let group = match parts.as_slice() {
         ["api", _] => "",
         ["apis", group, _] => group,
-        _ => return (404, failure(404, "NotFound", "no such path")),
+        _ => return nowhere(),
     };
     let of_group = store
         .content
@@ -194,7 +248,7 @@ fn discovery(store: &Store, query: &Query) -> (u16, Value) {
         .map(|resource| json!({"name": resource.plural}))
         .collect();
     match resources.is_empty() {
-        true => (404, failure(404, "NotFound", "no such group")),
+        true => nowhere(),
         false => (
             200,
             json!({"kind": "APIResourceList", "resources": resources}),
@@ -203,7 +257,10 @@ fn discovery(store: &Store, query: &Query) -> (u16, Value) {
 }
 
 fn write_json(out: &mut TcpStream, code: u16, body: &Value) -> io::Result<()> {
-    let body = body.to_string();
+    let body = match body {
+        Value::String(plain) => plain.clone(),
+        other => other.to_string(),
+    };
     write!(
         out,
         "HTTP/1.1 {code} Answer\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
@@ -295,7 +352,8 @@ fn begin<'a>(
 
 fn watch(shared: &Shared, query: &Query, out: &mut TcpStream) -> io::Result<()> {
     let Some((resource, _)) = query.resource() else {
-        return write_json(out, 404, &failure(404, "NotFound", "no such path"));
+        let (code, body) = nowhere();
+        return write_json(out, code, &body);
     };
     let (begun, epoch) = {
         let store = shared.store();

@@ -1,7 +1,7 @@
 //! What the double holds, and what happened to it.
 
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A kind by group and plural, as in `networking.istio.io` and `virtualservices`; the group of
 /// core kinds is empty.
@@ -63,7 +63,7 @@ pub(super) struct Happened {
 }
 
 /// Namespace and name.
-type Name = (String, String);
+pub(super) type Name = (String, String);
 
 /// The state that a restore brings back.
 #[derive(Clone, Debug)]
@@ -87,6 +87,34 @@ pub(super) struct Store {
     pub(super) away: bool,
     pub(super) stopped: bool,
     pub(super) queries: Vec<String>,
+    /// Writes that arrived, in order.
+    pub(super) writes: Vec<Written>,
+    /// What the next writes are answered instead of being done.
+    pub(super) refusals: VecDeque<Refusal>,
+    /// The fields of a status that each manager has applied.
+    pub(super) managed: BTreeMap<(Resource, Name, String), BTreeSet<String>>,
+}
+
+/// A write that arrived.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written {
+    /// `PATCH` or `POST`.
+    pub method: String,
+    /// The path with its query.
+    pub path: String,
+    /// The body.
+    pub body: Value,
+    /// How it was answered.
+    pub code: u16,
+}
+
+/// An answer instead of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The code.
+    pub code: u16,
+    /// After so many seconds it should be tried again.
+    pub retry_after: Option<u64>,
 }
 
 impl Default for Store {
@@ -116,6 +144,9 @@ impl Default for Store {
             away: false,
             stopped: false,
             queries: Vec::new(),
+            writes: Vec::new(),
+            refusals: VecDeque::new(),
+            managed: BTreeMap::new(),
         }
     }
 }

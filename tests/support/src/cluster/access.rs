@@ -5,7 +5,7 @@ use super::image::ctr_program;
 use super::places::{Places, built};
 use super::space;
 use anyhow::{Context, Result, ensure};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -49,16 +49,19 @@ impl Kubectl {
         command
     }
 
-    /// Another program with these arguments, where kubectl runs and as whom it does.
+    /// The command of another program with the same rights, inside the same network.
     #[must_use]
-    pub fn beside(&self, program: &Path, args: &[&str]) -> Command {
-        let inside = self.program.with_file_name("in-cluster");
-        let mut command = match inside.is_file() {
-            true => Command::new(inside),
-            false => Command::new("env"),
+    pub fn beside(&self, program: impl AsRef<OsStr>, args: &[&str]) -> Command {
+        let wrapper = self.program.with_file_name("in-cluster");
+        let mut command = match wrapper.is_file() {
+            true => {
+                let mut command = Command::new(wrapper);
+                command.arg(program.as_ref());
+                command
+            }
+            false => Command::new(program.as_ref()),
         };
-        command.arg(program).args(args);
-        command.env("KUBECONFIG", &self.kubeconfig);
+        command.args(args).env("KUBECONFIG", &self.kubeconfig);
         command
     }
 

@@ -4,6 +4,7 @@ use super::inside;
 use super::places::{Places, program};
 use super::{ADDRESS, space};
 use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -167,6 +168,15 @@ pub(super) fn kill(places: &Places, component: Component) -> Result<()> {
         Some(pid) => inside::kill(pid, component.name()),
         None => bail!("{} has not been started", component.name()),
     }
+}
+
+/// Sends a signal to a component that runs.
+pub(super) fn signal(places: &Places, component: Component, signal: Signal) -> Result<()> {
+    match pid(places, component.name()) {
+        Some(pid) => inside::send(pid, signal),
+        None => bail!("{} has not been started", component.name()),
+    }
+    Ok(())
 }
 
 /// Fails when a component that was started has ended, with the end of its log.

@@ -117,7 +117,8 @@ pub(super) fn started(pid: u32) -> Option<String> {
     rest.split(' ').nth(19).map(str::to_owned)
 }
 
-fn send(pid: u32, signal: Signal) {
+/// Sends a signal to a process, if it is there.
+pub(super) fn send(pid: u32, signal: Signal) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     if let Some(pid) = pid {
         // The only failure is that it has ended.
@@ -148,9 +149,7 @@ ctypes.CDLL(None).pthread_exit(None)";
         let pid = process.id();
         let first = format!("/proc/{pid}/task/{pid}/stat");
         wait::until("the first thread to end", GONE, || {
-            Ok(std::fs::read_to_string(&first)?
-                .contains(") Z")
-                .then_some(()))
+            Ok(std::fs::read_to_string(&first)?.contains(") Z").then_some(()))
         })
         .unwrap();
         assert!(is_alive(pid));

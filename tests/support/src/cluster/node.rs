@@ -7,6 +7,7 @@ use super::places::{Places, built, program, runs};
 use super::{cgroups, image, inside, needs, space};
 use crate::wait;
 use anyhow::{Context, Result};
+use rustix::process::Signal;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -137,6 +138,33 @@ impl Cluster {
     /// It cannot be started.
     pub fn start(&self, component: Component) -> Result<()> {
         components::start(&self.places, component)
+    }
+
+    /// Stops a component where it is, until [`Cluster::resume`].
+    ///
+    /// # Errors
+    /// It has not been started.
+    pub fn pause(&self, component: Component) -> Result<()> {
+        components::signal(&self.places, component, Signal::STOP)
+    }
+
+    /// Lets a component that was stopped go on.
+    ///
+    /// # Errors
+    /// It has not been started.
+    pub fn resume(&self, component: Component) -> Result<()> {
+        components::signal(&self.places, component, Signal::CONT)
+    }
+
+    /// Kills the first process of a container with SIGKILL; `id` as a pod's status names it.
+    ///
+    /// # Errors
+    /// There is no such container.
+    pub fn kill_container(&self, id: &str) -> Result<()> {
+        let id = id.trim_start_matches("containerd://");
+        let mut ctr = std::process::Command::new(self.places.wrappers().join("ctr"));
+        space::run(ctr.args(["tasks", "kill", "--signal", "SIGKILL", id]))?;
+        Ok(())
     }
 
     /// Ends it and leaves nothing behind.

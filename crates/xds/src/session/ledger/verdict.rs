@@ -47,6 +47,7 @@ impl Ledger {
     /// The client refused a response: isolates the culprits, or finds out who they are.
     pub(crate) fn reject(&mut self, nonce: &str, message: &str) -> Vec<Culprit> {
         self.last_error = Some(message.into());
+        self.unrest = true;
         let Some(flight) = self.land(nonce) else {
             return Vec::new();
         };

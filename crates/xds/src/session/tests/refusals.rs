@@ -26,9 +26,11 @@ fn a_named_culprit_is_kept_at_its_last_good_version() {
     );
     let culprits = stage.events.iter().find_map(|event| match event {
         Event::Nacked { culprits, .. } => Some(culprits),
-        Event::Acked { .. } | Event::Synced { .. } | Event::Refused { .. } | Event::Detached => {
-            None
-        }
+        Event::Acked { .. }
+        | Event::Synced { .. }
+        | Event::Confirmed { .. }
+        | Event::Refused { .. }
+        | Event::Detached => None,
     });
     let culprit = &culprits.unwrap()[0];
     assert_eq!(&*culprit.refused.name, "a");

@@ -1,0 +1,121 @@
+//! What kubectl says of objects: whether they are in force, on how many proxies, and why not.
+
+use anyhow::{Result, ensure};
+use meltemi_e2e::Target;
+use meltemi_e2e::mesh::{self, Mesh};
+use meltemi_testkit::cluster::access::Kubectl;
+use meltemi_testkit::wait;
+use std::time::Duration;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(200);
+const SHOP: &str = "--namespace=shop";
+
+const OBJECTS: &str = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: reviews, namespace: shop}
+spec:
+  selector: {app: reviews}
+  ports: [{name: http, port: 80, targetPort: 8080}]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: shop, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 80, name: http, protocol: HTTP}
+    hosts: ['*.example']
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: reviews, namespace: shop}
+spec:
+  host: reviews
+  subsets:
+  - {name: v1, labels: {version: v1}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: good, namespace: shop}
+spec:
+  hosts: [good.example]
+  gateways: [shop]
+  http:
+  - route: [{destination: {host: reviews, subset: v1}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: bad, namespace: shop}
+spec:
+  hosts: [bad.example]
+  gateways: [shop]
+  http:
+  - route: [{destination: {host: reviews, subset: v9}}]
+";
+
+/// Waits as users do.
+fn is(kubectl: &Kubectl, object: &str, condition: &str) -> Result<()> {
+    let condition = format!("--for=condition={condition}");
+    let waited = kubectl.run(&["wait", object, SHOP, &condition, "--timeout=30s"]);
+    waited.map(drop).or_else(|error| {
+        let object = kubectl.run(&["get", object, SHOP, "--output=yaml"]);
+        Err(error.context(format!("{object:?}")))
+    })
+}
+
+/// The message of a condition.
+fn message(kubectl: &Kubectl, object: &str, condition: &str) -> Result<String> {
+    let path = format!("jsonpath={{.status.conditions[?(@.type==\"{condition}\")].message}}");
+    kubectl.run(&["get", object, SHOP, "--output", &path])
+}
+
+fn described(kubectl: &Kubectl, object: &str, words: &[&str]) -> Result<()> {
+    wait::every(
+        &format!("{object} to say {words:?}"),
+        (DEADLINE, LOOK),
+        || {
+            let text = kubectl.run(&["describe", object, SHOP])?;
+            Ok(words.iter().all(|word| text.contains(word)).then_some(()))
+        },
+    )?;
+    Ok(())
+}
+
+#[test]
+fn kubectl_says_what_became_of_an_object() -> Result<()> {
+    let target = Target::take("e2e-status", &mesh::IMAGES)?;
+    let kubectl = target.kubectl();
+    let mut mesh = Mesh::install(&target, &[])?;
+    mesh.add_gateway(&[])?;
+    kubectl.apply(OBJECTS)?;
+
+    is(kubectl, "vs/good", "Programmed")?;
+    let said = message(kubectl, "vs/good", "Programmed")?;
+    ensure!(said.starts_with("1 of 1 proxies of "), "{said}");
+    is(kubectl, "gw/shop", "Programmed")?;
+    is(kubectl, "dr/reviews", "Accepted")?;
+
+    is(kubectl, "vs/bad", "Accepted=False")?;
+    let said = message(kubectl, "vs/bad", "Accepted")?;
+    ensure!(
+        said.starts_with("MLT0201: spec.http[0]") && said.contains("v9"),
+        "{said}"
+    );
+    described(kubectl, "vs/bad", &["Warning", "UnknownSubset", "MLT0201"])?;
+
+    kubectl.apply(&OBJECTS.replace("v9", "v1"))?;
+    is(kubectl, "vs/bad", "Programmed")?;
+    described(kubectl, "vs/bad", &["Normal", "well again"])?;
+    let columns = "jsonpath={.metadata.generation} {.status.observedGeneration}";
+    let seen = kubectl.run(&["get", "vs/bad", SHOP, "--output", columns])?;
+    ensure!(seen == "2 2", "{seen}");
+
+    mesh.uninstall()?;
+    target.release()
+}
