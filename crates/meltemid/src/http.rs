@@ -11,9 +11,9 @@ use crate::desk::{Desk, Query as Parts};
 use axum::Json;
 use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use meltemi_runtime::drain::Drain;
@@ -80,7 +80,20 @@ fn router(pages: Arc<Pages>) -> Router {
         .route("/version", get(version))
         .route("/metrics", get(metrics))
         .merge(debug)
+        .fallback(elsewhere)
         .with_state(pages)
+}
+
+/// Sends who writes slashes twice to the page that is meant, as istiod does: istioctl asks for
+/// `//version`.
+async fn elsewhere(uri: Uri) -> Response {
+    let parts = uri.path().split('/').filter(|part| !part.is_empty());
+    let clean: String = parts.flat_map(|part| ["/", part]).collect();
+    if clean.is_empty() || clean == uri.path() {
+        return (StatusCode::NOT_FOUND, "404 page not found\n").into_response();
+    }
+    let query = uri.query().map(|query| format!("?{query}"));
+    Redirect::permanent(&format!("{clean}{}", query.unwrap_or_default())).into_response()
 }
 
 /// Lets in who may see something, and notes what.

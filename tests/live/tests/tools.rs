@@ -314,6 +314,18 @@ async fn kiali_and_scripts_read_pages() -> Result<()> {
         version.starts_with("1.31.0-") && version.ends_with("-Clean"),
         "{version}"
     );
+    // istioctl writes the slash twice, and follows.
+    let client = meltemi_testkit::http::Client::new(SOON);
+    let at = plane.http()?;
+    let twice = client.send(&meltemi_testkit::http::Request::get(
+        at,
+        "localhost",
+        "//version",
+    ))?;
+    ensure!(
+        twice.status == 308 && twice.header("location") == "/version",
+        "{twice:?}"
+    );
     let index = plane.get("/debug")?;
     ensure!(
         index.contains("href='/debug/syncz'") && index.contains("<html>"),
