@@ -114,7 +114,7 @@ fn the_tool_finds_control_planes_and_proxies_of_a_cluster() -> Result<()> {
         1,
         &[
             "no pod",
-            "start with that name",
+            "1 pod starts with that name",
             "try: istio-ingressgateway-",
         ],
     )?;

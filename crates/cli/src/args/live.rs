@@ -7,29 +7,29 @@ use std::path::PathBuf;
 
 /// Which cluster, and where in it.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Cluster")]
 #[group(skip)]
 pub(crate) struct Cluster {
     /// The kubeconfig; else those of KUBECONFIG, else ~/.kube/config, else the pod's account.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = "Cluster", value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
     /// The context of the kubeconfig.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = "Cluster", value_name = "NAME")]
     pub(crate) context: Option<String>,
     /// The namespace of a POD without one; else the context's.
-    #[arg(short = 'n', long, value_name = "NS")]
+    #[arg(short = 'n', long, help_heading = "Cluster", value_name = "NS")]
     pub(crate) namespace: Option<String>,
     /// The namespace of the control plane.
     #[arg(
         short = 'i',
         long = "istioNamespace",
         alias = "istio-namespace",
+        help_heading = "Cluster",
         value_name = "NS",
         default_value = "istio-system"
     )]
     pub(crate) istio_namespace: String,
     /// Only control planes of this revision.
-    #[arg(long, value_name = "REV")]
+    #[arg(long, help_heading = "Cluster", value_name = "REV")]
     pub(crate) revision: Option<String>,
 }
 

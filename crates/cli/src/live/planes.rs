@@ -87,11 +87,18 @@ async fn of_cluster(pods: &Pods, cluster: &Cluster) -> Result<Vec<Plane>, Failur
         (true, false) => Err(Failure::new(
             UNREACHABLE,
             format!(
-                "no control plane runs: of the {} pods labelled {labels} in namespace {namespace} \
-                 none is Running\n  try: kubectl describe pods -n {namespace} -l {labels}",
-                found.len()
+                "no control plane runs: of {} labelled {labels} in namespace {namespace} none is \
+                 Running\n  try: kubectl describe pods -n {namespace} -l {labels}",
+                counted(found.len())
             ),
         )),
+    }
+}
+
+fn counted(pods: usize) -> String {
+    match pods {
+        1 => "the 1 pod".to_owned(),
+        more => format!("the {more} pods"),
     }
 }
 

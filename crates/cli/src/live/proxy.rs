@@ -189,11 +189,14 @@ fn suggestion((namespace, name): (&str, &str), names: &[&str]) -> String {
         .map(|(_, pod)| pod);
     match (begin.as_slice(), close) {
         ([first, more @ ..], _) => {
-            let count = begin.len();
+            let who = match more.len() {
+                0 => "1 pod starts".to_owned(),
+                others => format!("{} pods start", others + 1),
+            };
             let few: Vec<&str> = begin.iter().copied().take(3).collect();
             let dots = if more.len() > 2 { ", ..." } else { "" };
             message.push_str(&format!(
-                "\n  {count} pods start with that name: {}{dots}\n  try: {first}.{namespace}",
+                "\n  {who} with that name: {}{dots}\n  try: {first}.{namespace}",
                 few.join(", ")
             ));
         }

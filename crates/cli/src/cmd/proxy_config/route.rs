@@ -30,7 +30,7 @@ pub(super) fn table(found: &[Found]) -> Table {
     table
 }
 
-/// Those that say something: neither with a port nor a longer form of another.
+/// Those that say something: neither with a port, nor absolute, nor a longer form of another.
 fn domains(host: &Value) -> String {
     let all: Vec<&str> = items(host, "domains").filter_map(Value::as_str).collect();
     if let [only] = all.as_slice() {
@@ -38,7 +38,7 @@ fn domains(host: &Value) -> String {
     }
     let ported = |domain: &str| match domain.starts_with('[') {
         true => !domain.ends_with(']'),
-        false => domain.contains(':'),
+        false => domain.contains(':') || domain.ends_with('.'),
     };
     let short: Vec<&str> = all.iter().copied().filter(|one| !ported(one)).collect();
     let longer = |domain: &str| {

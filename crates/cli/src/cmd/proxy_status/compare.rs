@@ -2,7 +2,8 @@
 //!
 //! Clusters, listeners and routes are compared whole. Envoy rebuilds endpoints from its hosts, so of
 //! them only the addresses are compared. Routes and endpoints that nothing in Envoy asks for are
-//! not missed: it takes by name, the control plane counts what its class may have.
+//! not missed: it takes by name, the control plane counts what its class may have. Endpoints of
+//! clusters that take none from a control plane are listed by Envoy too, and left out.
 
 use crate::dump::{Dump, Found, Section, field, items, text};
 use crate::output::API_VERSION;
@@ -43,9 +44,12 @@ pub(super) fn compare(wanted: &Dump, runs: &Dump) -> Vec<Compared> {
     let asked = asked(runs);
     let compare = |section| {
         let mut wants = by_name(section, wanted.section(section));
-        let has = by_name(section, runs.section(section));
+        let mut has = by_name(section, runs.section(section));
         if let Some(names) = asked.get(&section) {
             wants.retain(|name, _| names.contains(name) || has.contains_key(name));
+            has.retain(|name, _| {
+                section != Section::Endpoint || names.contains(name) || wants.contains_key(name)
+            });
         }
         one(section, wants, has)
     };
