@@ -139,7 +139,8 @@ impl Stage<'_> {
         let crd = format!("{plural}.{group}");
         self.kubectl.run(&["delete", "crd", &crd])?;
         let apply = ["apply", "--server-side", "--force-conflicts", "--filename"];
-        let apply = [&apply[..], &[&file.display().to_string()]].concat();
+        let file = file.display().to_string();
+        let apply = [&apply[..], &[&file]].concat();
         self.kubectl.run(&apply)?;
         let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
         let loosen = [0, 1, 2].map(|at| {
@@ -190,13 +191,13 @@ impl Stage<'_> {
 
     /// F01: nothing is sent for it, and a change arrives at once.
     fn the_api_server_restarts(&self) -> Result<()> {
-        let before = self.settled()?;
+        let before = (self.settled()?, self.restores()?);
         let begun = Instant::now();
         for _ in 0..RESTARTS {
             self.restart()?;
         }
         let took = begun.elapsed();
-        let after = self.sent()?;
+        let after = (self.sent()?, self.restores()?);
         ensure!(
             before == after,
             "sent for nothing: {before:?}, {after:?}; {}",

@@ -1,4 +1,4 @@
-//! Answers: discovery, lists, watches.
+//! Answers: discovery, lists, single objects, watches.
 
 use super::Shared;
 use super::store::{Expiry, Resource, Store};
@@ -257,10 +257,8 @@ fn discovery(store: &Store, query: &Query) -> (u16, Value) {
 }
 
 fn write_json(out: &mut TcpStream, code: u16, body: &Value) -> io::Result<()> {
-    let body = match body {
-        Value::String(plain) => plain.clone(),
-        other => other.to_string(),
-    };
+    let plain = body.as_str().map(str::to_owned);
+    let body = plain.unwrap_or_else(|| body.to_string());
     write!(
         out,
         "HTTP/1.1 {code} Answer\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
