@@ -1,7 +1,7 @@
 //! The real istioctl against a control plane and a gateway: what its users type, and what they see.
 
 use anyhow::{Context, Result, ensure};
-use meltemi_e2e::mesh::{self, GATEWAY, Mesh, SYSTEM};
+use meltemi_e2e::mesh::{self, Mesh, SYSTEM};
 use meltemi_e2e::{Target, istioctl};
 use meltemi_testkit::cluster::access::Kubectl;
 use meltemi_testkit::wait;
