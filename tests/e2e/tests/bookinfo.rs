@@ -87,6 +87,55 @@ spec:
 ",
 );
 
+/// The stars once more, by services of all sorts, and a server of plain TCP that has no sidecar.
+const SORTS: Rules = Rules(
+    "
+apiVersion: v1
+kind: Service
+metadata: {name: headless, namespace: bookshop}
+spec:
+  clusterIP: None
+  selector: {app: stars}
+  ports: [{name: http, port: 9080}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: eighty, namespace: bookshop}
+spec:
+  selector: {app: stars}
+  ports:
+  - {name: http, port: 80, targetPort: 9080}
+  - {name: http2-stars, port: 81, targetPort: 9080}
+  - {name: unnamed, port: 82, targetPort: 9080}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: alias, namespace: bookshop}
+spec:
+  type: ExternalName
+  externalName: stars.bookshop.svc.cluster.local
+  ports: [{name: http, port: 9080}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: bytes, namespace: bookshop, labels: {app: bytes}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: bytes
+    image: docker.io/meltemi/echo:dev
+    imagePullPolicy: IfNotPresent
+    args: [--port=8080, --tcp-port=9000]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: bytes, namespace: bookshop}
+spec:
+  selector: {app: bytes}
+  ports: [{name: tcp, port: 9000}]
+",
+);
+
 /// Objects of a namespace, as YAML.
 struct Rules(&'static str);
 
@@ -184,6 +233,69 @@ fn samples(kubectl: &Kubectl, shop: &Storefront<'_>) -> Result<()> {
         counted.max() >= Some(70),
         "the proxy of opinions-v1 counted: {inbound}"
     );
+    Ok(())
+}
+
+/// The control plane says of what it was given that proxies run it, and that does not show in what
+/// a user compares.
+fn reported(kubectl: &Kubectl) -> Result<()> {
+    for object in ["gw/bookshop", "vs/storefront", "vs/opinions"] {
+        let until = ["--for=condition=Programmed", SPACE, "--timeout=30s"];
+        kubectl.run(&[&["wait", object][..], &until].concat())?;
+    }
+    let folder = paths::repository().join("manifests/bookshop");
+    let [gateway, routes] = ["gateway", "routes"].map(|name| folder.join(format!("{name}.yaml")));
+    let mut diff = kubectl.command(&["diff"]);
+    let out = diff.arg("-f").arg(gateway).arg("-f").arg(routes).output()?;
+    let said = String::from_utf8_lossy(&out.stdout);
+    ensure!(
+        out.status.success() && said.is_empty(),
+        "kubectl diff: {said}"
+    );
+    Ok(())
+}
+
+/// Services of all sorts, and a pod by its address.
+fn sorts(kubectl: &Kubectl, shop: &Storefront<'_>) -> Result<()> {
+    kubectl.apply(SORTS.0)?;
+    let ready = ["wait", "pod/bytes", "--for=condition=Ready", SPACE];
+    kubectl.run(&[&ready[..], &["--timeout=60s"]].concat())?;
+    let by = "\"workload\":\"stars-v1\"";
+    for url in [
+        "http://headless:9080/",
+        "http://eighty/",
+        "http://eighty:82/",
+        "http://alias:9080/",
+    ] {
+        shop.until(url, &[], by)?;
+    }
+    // The name of the port decides what the application is spoken to in.
+    let said = shop.until("http://eighty:81/", &[], by)?;
+    ensure!(said.contains("\"protocol\":\"HTTP/2\""), "{said}");
+    let address = ["get", "pods", "--selector=app=stars", SPACE];
+    let address = kubectl.run(
+        &[
+            &address[..],
+            &["--output=jsonpath={.items[0].status.podIP}"],
+        ]
+        .concat(),
+    )?;
+    shop.now(&format!("http://{address}:9080/"), &[], by)?;
+    let pod = [
+        "exec",
+        "deployment/storefront-v1",
+        SPACE,
+        "--container=shell",
+        "--",
+    ];
+    let echo = [
+        "sh",
+        "-c",
+        "echo and back | timeout 5 nc bytes 9000 || true",
+    ];
+    calls::until("bytes by TCP", "and back", || {
+        kubectl.run(&[&pod[..], &echo].concat())
+    })?;
     Ok(())
 }
 
@@ -294,6 +406,8 @@ fn a_bookshop_of_hand_made_sidecars_does_what_its_yaml_says() -> Result<()> {
 
     let shop = Storefront(kubectl);
     samples(kubectl, &shop)?;
+    reported(kubectl)?;
+    sorts(kubectl, &shop)?;
     story(kubectl, &shop)?;
     patience(kubectl, &shop)?;
     scope(kubectl, &shop)?;

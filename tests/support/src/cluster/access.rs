@@ -171,9 +171,12 @@ fn wrapper(places: &Places, words: &str) -> String {
          # Inside the network of the cluster {name}, which has no other way in.\n\
          [ \"$(id -u)\" = 0 ] || {{ echo \"$0: this needs root: sudo -E $0 ...\" >&2; exit 69; }}\n\
          export KUBECONFIG=\"${{KUBECONFIG:-{config}}}\"\n\
+         # All clusters have the same address, and what one of them has is not what another has.\n\
+         export KUBECACHEDIR=\"${{KUBECACHEDIR:-{cache}}}\"\n\
          exec nsenter --net='{network}' -- {words} \"$@\"\n",
         name = places.name(),
         config = places.kubeconfig().display(),
+        cache = places.wrappers().join("cache").display(),
         network = places.network().display(),
     )
 }
@@ -196,5 +199,7 @@ mod tests {
         let last = "exec nsenter --net='/run/netns/meltemi-a-test' -- '/bin/kubectl' \"$@\"\n";
         assert!(text.ends_with(last), "{text}");
         assert!(text.contains("KUBECONFIG=\"${KUBECONFIG:-"), "{text}");
+        let cache = "KUBECACHEDIR=\"${KUBECACHEDIR:-";
+        assert!(text.contains(cache) && text.contains("a-test"), "{text}");
     }
 }
