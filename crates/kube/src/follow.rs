@@ -16,6 +16,7 @@ use crate::target::Target;
 use crate::wire::{self, Event, Lines};
 use meltemi_api::Change;
 use meltemi_api::kinds::Kind;
+use meltemi_api::stored::Pool;
 use meltemi_types::Diagnostic;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,9 @@ pub(crate) struct Follower {
     shared: Arc<Shared>,
     course: Course,
     cache: Cache,
+    /// What the objects of a list have in common. A watch brings one at a time, so there it is
+    /// not kept.
+    pool: Pool,
     /// The API version that is read.
     version: &'static str,
     epoch: watch::Receiver<u64>,
@@ -83,6 +87,7 @@ impl Follower {
         Self {
             course: Course::new(),
             cache: Cache::new(target.on_gone()),
+            pool: Pool::default(),
             version: target.versions().first().copied().unwrap_or("v1"),
             epoch: shared.epoch(),
             synced: false,
@@ -250,7 +255,7 @@ impl Follower {
             if line.is_empty() {
                 continue;
             }
-            if let Err(fault) = self.line(&line, &mut changes) {
+            if let Err(fault) = self.line(line, &mut changes) {
                 return (changes, Some(fault));
             }
         }
@@ -292,8 +297,12 @@ impl Follower {
         Ok(())
     }
 
-    fn item(&self, json: &[u8]) -> Result<Option<Item>, Fault> {
-        let item = decode::item(&self.target, json, &self.shared.cluster)?;
+    fn item(&mut self, json: &[u8]) -> Result<Option<Item>, Fault> {
+        if !self.course.is_listing() {
+            self.pool.forget();
+        }
+        let into = (&self.shared.cluster, &mut self.pool);
+        let item = decode::item(&self.target, json, into)?;
         if !self.synced
             && self.target.kind == Kind::MeshConfig
             && let Some(Item {
@@ -328,6 +337,7 @@ impl Follower {
             let missed = u64::try_from(relisted.missed).unwrap_or(u64::MAX);
             metrics::counter!("meltemi_kube_healed_total", "kind" => kind).increment(missed);
         }
+        self.pool.forget();
         self.restoring = false;
         self.comparing = false;
         self.missed = false;
