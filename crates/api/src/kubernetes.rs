@@ -3,6 +3,11 @@
 
 mod check;
 mod ingress;
+pub(crate) mod pod;
+mod slice;
+
+pub use pod::Pod;
+pub use slice::{EndpointSlice, SliceEndpoint, SlicePort};
 
 use crate::check::Findings;
 use crate::kinds::{Kind, Scope};
@@ -113,15 +118,24 @@ impl Watched for networking::IngressClass {
 }
 
 impl Watched for discovery::EndpointSlice {
-    type Spec = Self;
+    type Spec = EndpointSlice;
     const KIND: Kind = Kind::EndpointSlice;
 
-    fn split(mut self) -> (ObjectMeta, Self) {
-        (std::mem::take(&mut self.metadata), self)
+    fn split(mut self) -> (ObjectMeta, EndpointSlice) {
+        (std::mem::take(&mut self.metadata), self.into())
     }
 
-    fn check(slice: &Self, out: &mut Findings) {
+    fn check(slice: &EndpointSlice, out: &mut Findings) {
         check::endpoint_slice(slice, out);
+    }
+}
+
+impl Watched for core::Pod {
+    type Spec = Pod;
+    const KIND: Kind = Kind::Pod;
+
+    fn split(mut self) -> (ObjectMeta, Pod) {
+        (std::mem::take(&mut self.metadata), Pod::from(&self))
     }
 }
 
@@ -140,7 +154,6 @@ macro_rules! whole {
 
 whole! {
     Endpoints = core::Endpoints;
-    Pod = core::Pod;
     Namespace = core::Namespace;
     Node = core::Node;
 }
@@ -163,7 +176,7 @@ mod tests {
         assert_eq!(object.key().to_string(), "Pod default/web-0");
         assert_eq!(object.meta().labels.value("app"), Some("web"));
         let Object::Pod(pod) = object else { panic!() };
-        assert_eq!(pod.spec.metadata, ObjectMeta::default());
+        assert!(pod.spec.ready && pod.spec.ips.is_empty());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::extensions::{TrafficExtension, WasmPlugin};
 use crate::kinds::Kind;
+use crate::kubernetes::{EndpointSlice, Pod};
 use crate::mesh_config::MeshConfig;
 use crate::meta::{Meta, Positions};
 use crate::networking::{
@@ -12,15 +13,16 @@ use crate::networking::{
 use crate::security::{AuthorizationPolicy, PeerAuthentication, RequestAuthentication};
 use crate::status::Status;
 use crate::telemetry::Telemetry;
+use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::networking::v1 as k8s_networking;
-use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
 use meltemi_types::{FieldPath, Location, ObjectRef, Origin};
 use std::sync::Arc;
 
 /// An object of a kind whose spec is `T`.
 ///
-/// Where the mesh needs more than the spec (Pod, Node, Namespace, EndpointSlice, Endpoints), `T`
-/// is the whole Kubernetes type with its own metadata emptied: [`Meta`] has it.
+/// Where the mesh needs more than the spec (Node, Namespace, Endpoints), `T` is the
+/// whole Kubernetes type with its own metadata emptied: [`Meta`] has it. Of a Pod and of
+/// an EndpointSlice it is what the mesh reads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resource<T> {
     /// Who it is.
@@ -126,11 +128,11 @@ objects! {
     /// A Service: a host of the mesh.
     Service(core::ServiceSpec),
     /// An EndpointSlice: where a Service's traffic goes.
-    EndpointSlice(discovery::EndpointSlice),
+    EndpointSlice(EndpointSlice),
     /// Endpoints: as slices, where there are none.
     Endpoints(core::Endpoints),
     /// A Pod: a workload.
-    Pod(core::Pod),
+    Pod(Pod),
     /// A Namespace, for its labels.
     Namespace(core::Namespace),
     /// A Node, for its locality.

@@ -6,6 +6,9 @@
 //! the way of documents, which names each mistake by its field.
 
 mod lean;
+mod pool;
+
+pub use pool::Pool;
 
 use crate::kinds::Kind;
 use crate::yaml::{self, Admission, Outcome, Source, Strangers};
@@ -26,12 +29,17 @@ pub struct Judged {
 pub struct NotJson(#[source] serde_json::Error);
 
 /// Reads an object of a kind that is its own document (not [`Kind::MeshConfig`]). apiVersion and
-/// kind may be missing, as they are in lists.
+/// kind may be missing, as they are in lists. Parts that equal what is in the pool are shared.
 ///
 /// # Errors
 /// The bytes are not JSON.
-pub fn read(kind: Kind, json: &[u8], cluster: &ClusterId) -> Result<Judged, NotJson> {
-    if let Some(object) = lean::read(kind, json, cluster) {
+pub fn read(
+    kind: Kind,
+    json: &[u8],
+    cluster: &ClusterId,
+    pool: &mut Pool,
+) -> Result<Judged, NotJson> {
+    if let Some(object) = lean::read(kind, json, (cluster, pool)) {
         return Ok(Judged {
             outcome: Outcome::Object(object),
             diagnostics: Vec::new(),
@@ -64,9 +72,16 @@ mod tests {
     use crate::object::Object;
     use meltemi_types::Severity;
     use serde_json::json;
+    use std::net::IpAddr;
 
     fn judge(kind: Kind, value: &serde_json::Value) -> Judged {
-        read(kind, value.to_string().as_bytes(), &ClusterId::default()).unwrap()
+        read(
+            kind,
+            value.to_string().as_bytes(),
+            &ClusterId::default(),
+            &mut Pool::default(),
+        )
+        .unwrap()
     }
 
     fn object(judged: Judged) -> Object {
@@ -106,11 +121,26 @@ mod tests {
         assert_eq!(pod.meta.resource_version.as_deref(), Some("7"));
         assert_eq!(pod.meta.created, Some(1_767_225_600));
         assert!(pod.meta.annotations.is_empty());
-        let spec = pod.spec.spec.as_ref().unwrap();
-        assert_eq!(spec.node_name.as_deref(), Some("n1"));
-        assert!(spec.volumes.is_none() && spec.containers[0].image.is_none());
-        let status = pod.spec.status.as_ref().unwrap();
-        assert_eq!(status.conditions.as_ref().unwrap().len(), 1);
+        assert_eq!(pod.spec.node.as_deref(), Some("n1"));
+        assert_eq!(pod.spec.ips[..], ["10.0.0.1".parse::<IpAddr>().unwrap()]);
+        assert!(!pod.spec.ready && pod.spec.ports.is_empty());
+    }
+
+    #[test]
+    fn both_ways_make_the_same_pod() {
+        let container = json!({"name": "c", "ports": [{"name": "http", "containerPort": 80}, {"containerPort": 81}]});
+        let text = json!({
+            "metadata": {"name": "web-0", "namespace": "shop"},
+            "spec": {"containers": [container], "hostNetwork": true, "subdomain": "db", "hostname": ""},
+            "status": {"podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}], "phase": "Failed"},
+        });
+        let Object::Pod(short) = object(judge(Kind::Pod, &text)) else {
+            panic!()
+        };
+        let long = yaml::stored::document(Kind::Pod, &text, &source(&ClusterId::default()));
+        assert_eq!(long.outcome, Outcome::Object(Object::Pod(short.clone())));
+        assert_eq!((short.spec.ports.len(), short.spec.ips.len()), (1, 2));
+        assert!(short.spec.finished && short.spec.ready && short.spec.host_network);
     }
 
     #[test]
@@ -167,6 +197,12 @@ mod tests {
             Outcome::Object(Object::Service(short.clone()))
         );
         assert!(short.status.is_some());
-        assert!(read(Kind::Service, b"{", &ClusterId::default()).is_err());
+        let nothing = read(
+            Kind::Service,
+            b"{",
+            &ClusterId::default(),
+            &mut Pool::default(),
+        );
+        assert!(nothing.is_err());
     }
 }

@@ -5,7 +5,7 @@ use crate::target::Target;
 use crate::wire::{self, Malformed};
 use meltemi_api::Broken;
 use meltemi_api::kinds::{Kind, Scope};
-use meltemi_api::stored;
+use meltemi_api::stored::{self, Pool};
 use meltemi_api::yaml::{self, Admission, Outcome, Source, Strangers};
 use meltemi_types::{ClusterId, Code, Diagnostic, Namespace, ObjectRef, Origin};
 use serde::Deserialize;
@@ -19,12 +19,12 @@ const MESH: &str = "istio";
 pub(crate) fn item(
     target: &Target,
     json: &[u8],
-    cluster: &ClusterId,
+    (cluster, pool): (&ClusterId, &mut Pool),
 ) -> Result<Option<Item>, Malformed> {
     if target.kind == Kind::MeshConfig {
         return mesh_config(target, json, cluster);
     }
-    let judged = stored::read(target.kind, json, cluster).map_err(|_| Malformed)?;
+    let judged = stored::read(target.kind, json, cluster, pool).map_err(|_| Malformed)?;
     let (version, claim, warnings) = match judged.outcome {
         Outcome::Object(object) => {
             let version = object.meta().resource_version.as_deref();
@@ -182,7 +182,8 @@ mod tests {
     use serde_json::json;
 
     fn read(target: &Target, value: &serde_json::Value) -> Option<Item> {
-        item(target, value.to_string().as_bytes(), &ClusterId::default()).unwrap()
+        let into = (&ClusterId::default(), &mut Pool::default());
+        item(target, value.to_string().as_bytes(), into).unwrap()
     }
 
     fn mesh(data: &serde_json::Value) -> Item {

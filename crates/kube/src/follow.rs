@@ -17,6 +17,7 @@ use crate::target::Target;
 use crate::wire::{self, Event, Lines};
 use meltemi_api::Change;
 use meltemi_api::kinds::Kind;
+use meltemi_api::stored::Pool;
 use meltemi_types::Diagnostic;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,9 @@ pub(crate) struct Follower {
     shared: Arc<Shared>,
     course: Course,
     cache: Cache,
+    /// What the objects of a list have in common. A watch brings one at a time, so there it is
+    /// not kept.
+    pool: Pool,
     /// The API version that is read.
     version: &'static str,
     epoch: watch::Receiver<u64>,
@@ -87,6 +91,7 @@ impl Follower {
         Self {
             course: Course::new(),
             cache: Cache::new(target.on_gone()),
+            pool: Pool::default(),
             version: target.versions().first().copied().unwrap_or("v1"),
             epoch: shared.epoch(),
             back: shared.back(),
@@ -270,7 +275,7 @@ impl Follower {
             if line.is_empty() {
                 continue;
             }
-            if let Err(fault) = self.line(&line, &mut changes) {
+            if let Err(fault) = self.line(line, &mut changes) {
                 return (changes, Some(fault));
             }
         }
@@ -314,8 +319,12 @@ impl Follower {
         Ok(())
     }
 
-    fn item(&self, json: &[u8]) -> Result<Option<Item>, Fault> {
-        let item = decode::item(&self.target, json, &self.shared.cluster)?;
+    fn item(&mut self, json: &[u8]) -> Result<Option<Item>, Fault> {
+        if !self.course.is_listing() {
+            self.pool.forget();
+        }
+        let into = (&self.shared.cluster, &mut self.pool);
+        let item = decode::item(&self.target, json, into)?;
         if let Some(item) = &item {
             if self.target.is_custom()
                 && let Some(known) = Known::read(self.version, json)
@@ -359,6 +368,7 @@ impl Follower {
             let missed = u64::try_from(relisted.missed).unwrap_or(u64::MAX);
             metrics::counter!("meltemi_kube_healed_total", "kind" => kind).increment(missed);
         }
+        self.pool.forget();
         self.restoring = false;
         self.comparing = false;
         self.missed = None;

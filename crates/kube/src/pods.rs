@@ -6,6 +6,7 @@ use http::Request;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::ListParams;
+use kube::client::UpgradeConnectionError;
 use kube::core::Selector;
 use kube::{Api, Client};
 use serde_json::Value;
@@ -65,27 +66,18 @@ impl AskError {
 
     pub(crate) fn of(asked: &str, error: kube::Error) -> Self {
         let asked = asked.to_owned();
+        if let kube::Error::Api(status) = &error {
+            return Self::status(asked, status.code, status.message.clone());
+        }
+        if let kube::Error::UpgradeConnection(UpgradeConnectionError::ProtocolSwitch(code)) = &error
+        {
+            let why = format!("the connection was refused with {code}");
+            return Self::status(asked, code.as_u16(), why);
+        }
+        let why = root(&error);
         match error {
-            kube::Error::Api(status) => Self::status(asked, status.code, status.message.clone()),
-            kube::Error::UpgradeConnection(
-                kube::client::UpgradeConnectionError::ProtocolSwitch(code),
-            ) => Self::status(
-                asked,
-                code.as_u16(),
-                format!("the connection was refused with {code}"),
-            ),
-            kube::Error::Service(error) => Self::Away {
-                asked,
-                why: root(error.as_ref()),
-            },
-            kube::Error::HyperError(error) => Self::Away {
-                asked,
-                why: root(&error),
-            },
-            other => Self::Failed {
-                asked,
-                why: root(&other),
-            },
+            kube::Error::Service(_) | kube::Error::HyperError(_) => Self::Away { asked, why },
+            _ => Self::Failed { asked, why },
         }
     }
 

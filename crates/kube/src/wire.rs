@@ -182,37 +182,47 @@ fn items(body: &[u8]) -> Option<Vec<&[u8]>> {
     Some(items)
 }
 
+/// What a buffer that is empty may keep.
+const KEPT: usize = 64 << 10;
+
 /// Chunks in, lines out.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     buffer: Vec<u8>,
-    /// Bytes of the buffer that hold no end of a line.
+    /// Where the next line starts.
+    start: usize,
+    /// Up to here, the next line has no end.
     searched: usize,
 }
 
 impl Lines {
     /// Adds what arrived.
     pub(crate) fn push(&mut self, chunk: &[u8]) {
+        self.buffer.drain(..self.start);
+        self.searched -= self.start;
+        self.start = 0;
+        if self.buffer.is_empty() {
+            self.buffer.shrink_to(KEPT);
+        }
         self.buffer.extend_from_slice(chunk);
     }
 
     /// The next whole line.
-    pub(crate) fn next(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn next(&mut self) -> Option<&[u8]> {
         let fresh = self.buffer.get(self.searched..)?;
         let Some(end) = fresh.iter().position(|byte| *byte == b'\n') else {
             self.searched = self.buffer.len();
             return None;
         };
-        let rest = self.buffer.split_off(self.searched + end + 1);
-        self.searched = 0;
-        let mut line = std::mem::replace(&mut self.buffer, rest);
-        line.truncate(line.trim_ascii_end().len());
-        Some(line)
+        let line = self.start..self.searched + end;
+        self.start = line.end + 1;
+        self.searched = self.start;
+        self.buffer.get(line).map(<[u8]>::trim_ascii_end)
     }
 
     /// How much waits for the end of its line.
     pub(crate) fn pending(&self) -> usize {
-        self.buffer.len()
+        self.buffer.len() - self.start
     }
 }
 

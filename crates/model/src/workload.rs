@@ -57,7 +57,7 @@ pub struct Workload {
     /// `HOST.SUBDOMAIN` of a pod with a subdomain.
     pub dns_name: Option<Arc<str>>,
     /// Container ports by name; of entries, ports by the name of the service port.
-    pub ports: BTreeMap<PortName, Port>,
+    pub ports: Arc<BTreeMap<PortName, Port>>,
     /// True when it is ready (or says nothing about it).
     pub ready: bool,
     /// True when it runs on its node's network.

@@ -138,6 +138,9 @@ impl Dirty {
     /// A workload's labels, addresses and readiness reach the services of its namespace.
     fn by_workload(&mut self, world: &World, workload: &ObjectRef) {
         self.workloads = true;
+        if self.endpoints.all {
+            return;
+        }
         let neighbours = world
             .services
             .keys()

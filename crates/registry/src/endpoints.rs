@@ -7,8 +7,8 @@ use crate::ingest::service::objects;
 use crate::settings::Settings;
 use crate::world::World;
 use k8s_openapi::api::core::v1::{EndpointSubset, ServiceSpec};
-use k8s_openapi::api::discovery::v1::{Endpoint as SliceEndpoint, EndpointSlice};
 use meltemi_api::Resource;
+use meltemi_api::kubernetes::{EndpointSlice, SliceEndpoint};
 use meltemi_model::endpoint::EndpointWorkload;
 use meltemi_model::workload::WorkloadKey;
 use meltemi_model::{
@@ -78,7 +78,7 @@ fn of_object(input: &Input<'_>, object: &Resource<ServiceSpec>, found: &mut ByPo
 }
 
 fn from_slice(input: &Input<'_>, slice: &Resource<EndpointSlice>, found: &mut ByPort) {
-    if slice.spec.address_type == "FQDN" {
+    if &*slice.spec.address_type == "FQDN" {
         return;
     }
     let cluster = &slice.meta.object.cluster;
@@ -86,25 +86,19 @@ fn from_slice(input: &Input<'_>, slice: &Resource<EndpointSlice>, found: &mut By
         let Some(health) = slice_health(input.service, endpoint) else {
             continue;
         };
-        let pod = endpoint
-            .target_ref
-            .as_ref()
-            .filter(|r| r.kind.as_deref() == Some("Pod"));
-        let pod = pod.and_then(|r| r.name.as_deref());
-        for port in slice.spec.ports.iter().flatten() {
+        for port in &slice.spec.ports {
             let number = port
                 .port
                 .and_then(|p| u32::try_from(p).ok())
                 .and_then(Port::new);
-            let name = port.name.as_deref().unwrap_or_default().parse();
-            let (Some(number), Ok(name)) = (number, name) else {
+            let (Some(number), Ok(name)) = (number, port.name.parse()) else {
                 continue;
             };
             for address in &endpoint.addresses {
                 let place = Place {
                     cluster,
                     address,
-                    pod,
+                    pod: endpoint.pod.as_deref(),
                     zone: endpoint.zone.as_deref(),
                 };
                 let made = made(input, &place, number, health);
@@ -119,12 +113,10 @@ fn from_slice(input: &Input<'_>, slice: &Resource<EndpointSlice>, found: &mut By
 
 /// Istio's reading of the conditions; `None` leaves the endpoint out.
 fn slice_health(service: &Service, endpoint: &SliceEndpoint) -> Option<Health> {
-    let conditions = endpoint.conditions.as_ref();
-    let ready = conditions.and_then(|c| c.ready).unwrap_or(true);
-    let serving = conditions.and_then(|c| c.serving).unwrap_or(true);
-    let terminating = conditions.and_then(|c| c.terminating);
+    let ready = endpoint.ready.unwrap_or(true);
+    let serving = endpoint.serving.unwrap_or(true);
     let drains = service.labels.value(PERSISTENT_SESSION).is_some();
-    match (ready, terminating) {
+    match (ready, endpoint.terminating) {
         (true, _) => Some(Health::Healthy),
         (false, Some(true) | None) if drains && serving => Some(Health::Draining),
         // Istio's quirk: a slice that says nothing about terminating counts as terminating.

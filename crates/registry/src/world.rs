@@ -6,11 +6,10 @@
 use crate::Subjects;
 use crate::dirty::Dirty;
 use crate::ingest::{age, entry, namespace};
-use k8s_openapi::api::{
-    core::v1 as core, discovery::v1 as discovery, networking::v1 as networking,
-};
+use k8s_openapi::api::{core::v1 as core, networking::v1 as networking};
 use meltemi_api::change::Broken;
 use meltemi_api::kinds::Kind;
+use meltemi_api::kubernetes::{EndpointSlice, Pod};
 use meltemi_api::mesh_config::MeshConfig;
 use meltemi_api::networking::destination_rule::DestinationRule;
 use meltemi_api::networking::gateway::Gateway;
@@ -33,9 +32,9 @@ pub(crate) type Table<T> = BTreeMap<Arc<ObjectRef>, Arc<Resource<T>>>;
 #[derive(Debug, Default)]
 pub(crate) struct World {
     pub(crate) services: Table<core::ServiceSpec>,
-    pub(crate) slices: Table<discovery::EndpointSlice>,
+    pub(crate) slices: Table<EndpointSlice>,
     pub(crate) endpoints: Table<core::Endpoints>,
-    pub(crate) pods: Table<core::Pod>,
+    pub(crate) pods: Table<Pod>,
     pub(crate) namespaces: Table<core::Namespace>,
     pub(crate) nodes: Table<core::Node>,
     pub(crate) virtual_services: Table<VirtualService>,
@@ -222,7 +221,7 @@ impl World {
         &'a self,
         cluster: &ClusterId,
         namespace: &Namespace,
-    ) -> impl Iterator<Item = (&'a Arc<ObjectRef>, &'a Arc<Resource<core::Pod>>)> {
+    ) -> impl Iterator<Item = (&'a Arc<ObjectRef>, &'a Arc<Resource<Pod>>)> {
         let (cluster, namespace) = (cluster.clone(), namespace.clone());
         // Keys sort by cluster, kind, namespace, name: a namespace's pods are neighbours.
         let from = (cluster.clone(), Some(namespace.clone()));
@@ -324,7 +323,7 @@ fn forget<K: Ord>(
 }
 
 /// The Service that an EndpointSlice belongs to, by its label.
-pub(crate) fn slice_service(slice: &Resource<discovery::EndpointSlice>) -> Option<Arc<ObjectRef>> {
+pub(crate) fn slice_service(slice: &Resource<EndpointSlice>) -> Option<Arc<ObjectRef>> {
     let name = slice.meta.labels.value("kubernetes.io/service-name")?;
     Some(Arc::new(ObjectRef {
         cluster: slice.meta.object.cluster.clone(),

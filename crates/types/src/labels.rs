@@ -1,19 +1,21 @@
 //! Label sets and selectors over them.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The labels of a workload, sorted by key. Clones share.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Labels(Arc<BTreeMap<Arc<str>, Arc<str>>>);
+/// The labels of a workload, sorted by key. Clones share. A slice and not a map: there are as
+/// many of them as pods, and each has a few labels.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Labels(Arc<[(Arc<str>, Arc<str>)]>);
 
 impl Labels {
     /// The value of a label.
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&str> {
-        self.0.get(key).map(|v| &**v)
+        let found = self.0.binary_search_by(|(name, _)| (**name).cmp(key));
+        let (_, value) = self.0.get(found.ok()?)?;
+        Some(value)
     }
 
     /// Pairs, sorted by key.
@@ -35,13 +37,25 @@ impl Labels {
 }
 
 impl<K: Into<Arc<str>>, V: Into<Arc<str>>> FromIterator<(K, V)> for Labels {
+    /// Of two labels with one key the last counts.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        Self(Arc::new(
-            pairs
-                .into_iter()
-                .map(|(k, v)| (k.into(), v.into()))
-                .collect(),
-        ))
+        let pairs = pairs.into_iter().map(|(k, v)| (k.into(), v.into()));
+        let sorted: BTreeMap<Arc<str>, Arc<str>> = pairs.collect();
+        Self(sorted.into_iter().collect())
+    }
+}
+
+impl Serialize for Labels {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Labels {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(BTreeMap::<String, String>::deserialize(deserializer)?
+            .into_iter()
+            .collect())
     }
 }
 
@@ -83,6 +97,15 @@ impl Selector {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_are_found_by_key() {
+        let labels: Labels = [("b", "1"), ("a", "2"), ("b", "3")].into_iter().collect();
+        let all: Vec<_> = labels.iter().collect();
+        assert_eq!(all, [("a", "2"), ("b", "3")]);
+        assert_eq!((labels.value("b"), labels.value("c")), (Some("3"), None));
+        assert_eq!(labels.only(|key| key == "a").iter().count(), 1);
+    }
 
     #[test]
     fn a_selector_wants_all() {

@@ -182,6 +182,14 @@ impl ApiServer {
         self.change(|store| store.restore(&copy.0));
     }
 
+    /// How many bytes all objects are, as JSON.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let store = self.shared.store();
+        let all = store.content.objects.values().flatten();
+        all.map(|(_, object)| object.text().len()).sum()
+    }
+
     /// The queries that arrived, in order, since the last call.
     #[must_use]
     pub fn queries(&self) -> Vec<String> {

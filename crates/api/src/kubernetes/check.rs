@@ -1,8 +1,9 @@
 //! What an API server would refuse in Services and EndpointSlices. A directory has no API server
 //! in front of it, so these mistakes must be found here.
 
+use super::EndpointSlice;
 use crate::check::{Findings, value};
-use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
+use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use meltemi_types::FieldPath;
 use std::collections::BTreeSet;
@@ -30,15 +31,15 @@ pub(super) fn service(spec: &core::ServiceSpec, out: &mut Findings) {
 }
 
 /// The addresses of a slice, by its type, and its ports.
-pub(super) fn endpoint_slice(slice: &discovery::EndpointSlice, out: &mut Findings) {
-    let fits = |address: &str| match (slice.address_type.as_str(), address.parse::<IpAddr>()) {
+pub(super) fn endpoint_slice(slice: &EndpointSlice, out: &mut Findings) {
+    let fits = |address: &str| match (&*slice.address_type, address.parse::<IpAddr>()) {
         ("IPv4", Ok(address)) => address.is_ipv4(),
         ("IPv6", Ok(address)) => address.is_ipv6(),
         ("IPv4" | "IPv6", Err(_)) => false,
         _ => true,
     };
     let root = FieldPath::root();
-    match slice.address_type.as_str() {
+    match &*slice.address_type {
         "IPv4" | "IPv6" | "FQDN" => {}
         "" => out.required(&root.field("addressType"), "the type of the addresses"),
         other => out.invalid(
@@ -63,7 +64,7 @@ pub(super) fn endpoint_slice(slice: &discovery::EndpointSlice, out: &mut Finding
             }
         }
     }
-    for (index, port) in slice.ports.iter().flatten().enumerate() {
+    for (index, port) in slice.ports.iter().enumerate() {
         if let Some(number) = port.port {
             let at = root.field("ports").index(index).field("port");
             value::port(&at, i64::from(number), out);

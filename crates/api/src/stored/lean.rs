@@ -4,32 +4,38 @@
 
 use crate::check::Findings;
 use crate::kinds::Kind;
-use crate::kubernetes::{self, Watched};
+use crate::kubernetes::pod::Parts;
+use crate::kubernetes::{self, EndpointSlice, SliceEndpoint, SlicePort, Watched};
 use crate::meta::Positions;
 use crate::object::{Object, Resource};
 use crate::status::Status;
+use crate::stored::Pool;
 use k8s_openapi::api::networking::v1 as networking;
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use meltemi_types::ClusterId;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// The cluster that an object belongs to, and what it may share.
+type Into<'a> = (&'a ClusterId, &'a mut Pool);
+
 /// The object, when it is of a machine-written kind and nothing about it is odd.
-pub(super) fn read(kind: Kind, json: &[u8], cluster: &ClusterId) -> Option<Object> {
+pub(super) fn read(kind: Kind, json: &[u8], into: Into<'_>) -> Option<Object> {
     match kind {
-        Kind::Pod => whole::<PodSpec, PodStatus, core::Pod>(json, cluster, pod),
-        Kind::Node => whole::<Skipped, NodeStatus, core::Node>(json, cluster, node),
+        Kind::Pod => pod(json, into),
+        Kind::Node => whole::<Skipped, NodeStatus, core::Node>(json, into, node),
         Kind::Namespace => {
             let empty = |_, _| core::Namespace::default();
-            whole::<Skipped, Skipped, core::Namespace>(json, cluster, empty)
+            whole::<Skipped, Skipped, core::Namespace>(json, into, empty)
         }
-        Kind::Service => spec::<core::Service>(json, cluster),
-        Kind::Ingress => spec::<networking::Ingress>(json, cluster),
-        Kind::IngressClass => spec::<networking::IngressClass>(json, cluster),
-        Kind::EndpointSlice => slice(json, cluster),
+        Kind::Service => spec::<core::Service>(json, into),
+        Kind::Ingress => spec::<networking::Ingress>(json, into),
+        Kind::IngressClass => spec::<networking::IngressClass>(json, into),
+        Kind::EndpointSlice => slice(json, into),
         Kind::Endpoints
         | Kind::VirtualService
         | Kind::DestinationRule
@@ -95,39 +101,62 @@ struct Skipped {}
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct PodSpec {
-    node_name: Option<String>,
-    service_account_name: Option<String>,
+struct PodSpec<'a> {
+    #[serde(borrow)]
+    node_name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    service_account_name: Option<Cow<'a, str>>,
     host_network: Option<bool>,
-    hostname: Option<String>,
-    subdomain: Option<String>,
-    containers: Vec<Container>,
+    #[serde(borrow)]
+    hostname: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    subdomain: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    containers: Vec<Container<'a>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Container {
-    name: String,
-    ports: Option<Vec<core::ContainerPort>>,
+struct Container<'a> {
+    #[serde(borrow)]
+    ports: Option<Vec<ContainerPort<'a>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ContainerPort<'a> {
+    #[serde(borrow)]
+    name: Option<Cow<'a, str>>,
+    container_port: i32,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct PodStatus {
-    phase: Option<String>,
-    #[serde(rename = "podIP")]
-    pod_ip: Option<String>,
-    #[serde(rename = "podIPs")]
-    pod_ips: Option<Vec<core::PodIP>>,
-    conditions: Option<Vec<Condition>>,
+struct PodStatus<'a> {
+    #[serde(borrow)]
+    phase: Option<Cow<'a, str>>,
+    #[serde(rename = "podIP", borrow)]
+    pod_ip: Option<Cow<'a, str>>,
+    #[serde(rename = "podIPs", borrow)]
+    pod_ips: Option<Vec<PodIp<'a>>>,
+    #[serde(borrow)]
+    conditions: Option<Vec<Condition<'a>>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Condition {
-    #[serde(rename = "type")]
-    kind: String,
-    status: String,
+struct PodIp<'a> {
+    #[serde(borrow)]
+    ip: Cow<'a, str>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Condition<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    status: Cow<'a, str>,
 }
 
 #[derive(Default, Deserialize)]
@@ -136,39 +165,49 @@ struct NodeStatus {
     addresses: Option<Vec<core::NodeAddress>>,
 }
 
-fn pod(spec: Option<PodSpec>, status: Option<PodStatus>) -> core::Pod {
-    let container = |container: Container| core::Container {
-        name: container.name,
-        ports: container.ports,
-        ..Default::default()
-    };
-    let condition = |condition: Condition| core::PodCondition {
-        type_: condition.kind,
-        status: condition.status,
-        ..Default::default()
-    };
-    core::Pod {
-        metadata: ObjectMeta::default(),
-        spec: spec.map(|spec| core::PodSpec {
-            node_name: spec.node_name,
-            service_account_name: spec.service_account_name,
-            host_network: spec.host_network,
-            hostname: spec.hostname,
-            subdomain: spec.subdomain,
-            containers: spec.containers.into_iter().map(container).collect(),
-            ..Default::default()
-        }),
-        status: status.map(|status| core::PodStatus {
-            phase: status.phase,
-            pod_ip: status.pod_ip,
-            pod_ips: status.pod_ips,
-            conditions: status.conditions.map(|all| {
-                let ready = all.into_iter().filter(|c| c.kind == "Ready");
-                ready.map(condition).collect()
-            }),
-            ..Default::default()
-        }),
+/// A Pod, without its annotations: the mesh reads none of them.
+fn pod(json: &[u8], mut into: Into<'_>) -> Option<Object> {
+    #[derive(Deserialize)]
+    struct LeanPod<'a> {
+        metadata: LeanMeta,
+        #[serde(borrow, default)]
+        spec: Option<PodSpec<'a>>,
+        #[serde(borrow, default)]
+        status: Option<PodStatus<'a>>,
     }
+    let LeanPod {
+        mut metadata,
+        spec,
+        status,
+    } = serde_json::from_slice(json).ok()?;
+    metadata.annotations = None;
+    let (spec, status) = (spec.unwrap_or_default(), status.unwrap_or_default());
+    let ports = spec
+        .containers
+        .iter()
+        .flat_map(|c| c.ports.iter().flatten());
+    let ips = status.pod_ips.iter().flatten().map(|ip| &*ip.ip);
+    let mut conditions = status.conditions.iter().flatten();
+    let parts = Parts {
+        node: spec.node_name.as_deref(),
+        account: spec.service_account_name.as_deref(),
+        host_network: spec.host_network,
+        hostname: spec.hostname.as_deref(),
+        subdomain: spec.subdomain.as_deref(),
+        ports: ports
+            .filter_map(|port| Some((port.name.as_deref()?, port.container_port)))
+            .collect(),
+        ips: status.pod_ip.as_deref().into_iter().chain(ips).collect(),
+        phase: status.phase.as_deref(),
+        ready: conditions
+            .find(|condition| condition.kind == "Ready")
+            .map(|condition| &*condition.status),
+    };
+    let mut pod = parts.pod();
+    let (_, pool) = &mut into;
+    pod.node = parts.node.map(|node| pool.text(node));
+    pod.ports = pool.ports(pod.ports);
+    finish::<core::Pod>(into, metadata, (pod, None))
 }
 
 fn node(_spec: Option<Skipped>, status: Option<NodeStatus>) -> core::Node {
@@ -184,7 +223,7 @@ fn node(_spec: Option<Skipped>, status: Option<NodeStatus>) -> core::Node {
 /// A kind that the mesh keeps whole, made of the parts that are wanted.
 fn whole<S: DeserializeOwned, T: DeserializeOwned, K: Watched<Spec = K>>(
     json: &[u8],
-    cluster: &ClusterId,
+    into: Into<'_>,
     make: impl FnOnce(Option<S>, Option<T>) -> K,
 ) -> Option<Object>
 where
@@ -192,11 +231,11 @@ where
 {
     let lean: Lean<S, T> = serde_json::from_slice(json).ok()?;
     let spec = make(lean.spec, lean.status);
-    finish::<K>(cluster, lean.metadata, (spec, None))
+    finish::<K>(into, lean.metadata, (spec, None))
 }
 
 /// A kind of which the mesh keeps the spec.
-fn spec<K: Watched>(json: &[u8], cluster: &ClusterId) -> Option<Object>
+fn spec<K: Watched>(json: &[u8], into: Into<'_>) -> Option<Object>
 where
     K::Spec: DeserializeOwned + Default,
     Object: From<Resource<K::Spec>>,
@@ -204,7 +243,7 @@ where
     let lean: Lean<K::Spec, Status> = serde_json::from_slice(json).ok()?;
     let status = lean.status.filter(|_| K::KIND == Kind::Service);
     let parts = (lean.spec.unwrap_or_default(), status.map(Arc::new));
-    finish::<K>(cluster, lean.metadata, parts)
+    finish::<K>(into, lean.metadata, parts)
 }
 
 #[derive(Deserialize)]
@@ -212,31 +251,74 @@ where
 struct LeanSlice {
     metadata: LeanMeta,
     address_type: String,
-    endpoints: Vec<discovery::Endpoint>,
-    ports: Option<Vec<discovery::EndpointPort>>,
+    endpoints: Vec<LeanEndpoint>,
+    ports: Option<Vec<LeanPort>>,
 }
 
-fn slice(json: &[u8], cluster: &ClusterId) -> Option<Object> {
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct LeanEndpoint {
+    addresses: Vec<Box<str>>,
+    conditions: Option<discovery::EndpointConditions>,
+    target_ref: Option<Target>,
+    zone: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Target {
+    kind: Option<String>,
+    name: Option<Box<str>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct LeanPort {
+    name: Option<String>,
+    port: Option<i32>,
+}
+
+fn slice(json: &[u8], (cluster, pool): Into<'_>) -> Option<Object> {
     let lean: LeanSlice = serde_json::from_slice(json).ok()?;
-    let slice = discovery::EndpointSlice {
-        metadata: ObjectMeta::default(),
-        address_type: lean.address_type,
-        endpoints: lean.endpoints,
-        ports: lean.ports,
+    let endpoint = |lean: LeanEndpoint| {
+        let conditions = lean.conditions.unwrap_or_default();
+        let target = lean.target_ref.unwrap_or_default();
+        SliceEndpoint {
+            addresses: lean.addresses.into(),
+            ready: conditions.ready,
+            serving: conditions.serving,
+            terminating: conditions.terminating,
+            pod: target
+                .name
+                .filter(|_| target.kind.as_deref() == Some("Pod")),
+            zone: lean.zone.map(|zone| pool.text(&zone)),
+        }
     };
-    finish::<discovery::EndpointSlice>(cluster, lean.metadata, (slice, None))
+    let endpoints = lean.endpoints.into_iter().map(endpoint).collect();
+    let port = |lean: LeanPort| SlicePort {
+        name: pool.text(lean.name.as_deref().unwrap_or_default()),
+        port: lean.port,
+    };
+    let ports = lean.ports.into_iter().flatten().map(port).collect();
+    let slice = EndpointSlice {
+        address_type: pool.text(&lean.address_type),
+        endpoints,
+        ports,
+    };
+    finish::<discovery::EndpointSlice>((cluster, pool), lean.metadata, (slice, None))
 }
 
 /// The object, unless there is something to say about it.
 fn finish<K: Watched>(
-    cluster: &ClusterId,
+    (cluster, pool): Into<'_>,
     metadata: LeanMeta,
     (spec, status): (K::Spec, Option<Arc<Status>>),
 ) -> Option<Object>
 where
     Object: From<Resource<K::Spec>>,
 {
-    let meta = kubernetes::meta(cluster, K::KIND, metadata.into()).ok()?;
+    let mut meta = kubernetes::meta(cluster, K::KIND, metadata.into()).ok()?;
+    meta.labels = pool.labels(meta.labels);
     let mut found = match meta.namespace() {
         Some(namespace) => Findings::in_namespace(namespace.clone()),
         None => Findings::new(),

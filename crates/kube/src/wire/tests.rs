@@ -83,7 +83,7 @@ fn lines_come_whole_however_they_arrive() {
     for chunk in [&b"on"[..], b"e\ntw", b"o\r\n", b"\nthree"] {
         lines.push(chunk);
         while let Some(line) = lines.next() {
-            found.push(String::from_utf8(line).unwrap());
+            found.push(String::from_utf8(line.to_vec()).unwrap());
         }
     }
     assert_eq!(found, ["one", "two", ""]);

@@ -167,7 +167,7 @@ fn of_workload(workload: &Workload) -> Vec<Member> {
             tunnel: Tunnel::None,
             workload: facts.clone(),
         },
-        ports: workload.ports.clone(),
+        ports: BTreeMap::clone(&workload.ports),
     };
     addresses.into_iter().map(member).collect()
 }

@@ -194,7 +194,7 @@ pub(crate) fn workload(entry: &Resource<WorkloadEntry>) -> Workload {
         network: network(&entry.spec, &labels),
         node: None,
         dns_name: None,
-        ports: named_ports(&entry.spec),
+        ports: Arc::new(named_ports(&entry.spec)),
         ready: is_ready(entry),
         host_network: false,
         kind: WorkloadKind::Entry {

@@ -4,12 +4,12 @@
 //! pod's label `topology.istio.io/network`, else its namespace's.
 
 use crate::world::World;
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::Node;
 use meltemi_api::Resource;
+use meltemi_api::kubernetes::Pod;
 use meltemi_model::workload::{Workload, WorkloadIndex, WorkloadKey, WorkloadKind};
-use meltemi_types::{ClusterId, Labels, Locality, NetworkId, ObjectRef, Port, PortName};
+use meltemi_types::{ClusterId, Labels, Locality, NetworkId, ObjectRef};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 pub(crate) const NETWORK: &str = "topology.istio.io/network";
@@ -17,7 +17,9 @@ pub(crate) const NETWORK: &str = "topology.istio.io/network";
 /// All workloads.
 pub(crate) fn index(world: &World) -> WorkloadIndex {
     let keyed = |workload: Workload| (workload.key.clone(), Arc::new(workload));
-    let pods = world.pods.values().filter_map(|pod| workload(world, pod));
+    let nodes = localities(world);
+    let pods = world.pods.values();
+    let pods = pods.filter_map(|pod| workload(world, pod, &nodes));
     let entries = world
         .workload_entries
         .values()
@@ -25,15 +27,20 @@ pub(crate) fn index(world: &World) -> WorkloadIndex {
     WorkloadIndex::new(pods.map(keyed).collect(), entries.map(keyed).collect())
 }
 
-fn workload(world: &World, pod: &Resource<Pod>) -> Option<Workload> {
-    let spec = pod.spec.spec.as_ref();
-    let status = pod.spec.status.as_ref()?;
-    if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
-        return None;
-    }
-    let ips = addresses(status);
+fn workload(world: &World, pod: &Resource<Pod>, nodes: &Localities<'_>) -> Option<Workload> {
+    let Pod {
+        node,
+        account,
+        host_network,
+        hostname: _,  // in the DNS name
+        subdomain: _, // in the DNS name
+        ports,
+        ips,
+        finished,
+        ready,
+    } = &pod.spec;
     let object = &pod.meta.object;
-    (!ips.is_empty()).then(|| Workload {
+    (!finished && !ips.is_empty()).then(|| Workload {
         key: WorkloadKey {
             cluster: object.cluster.clone(),
             namespace: super::namespace(&pod.meta),
@@ -41,39 +48,17 @@ fn workload(world: &World, pod: &Resource<Pod>) -> Option<Workload> {
         },
         kind: WorkloadKind::Pod,
         workload_name: owner_name(pod),
-        ips: ips.into(),
+        ips: ips.clone(),
         labels: pod.meta.labels.clone(),
-        account: spec.and_then(|s| s.service_account_name.as_deref()?.parse().ok()),
-        locality: locality(world, pod),
+        account: account.clone(),
+        locality: locality(nodes, pod),
         network: network(world, pod),
-        node: spec.and_then(|s| s.node_name.as_deref().map(Arc::from)),
+        node: node.clone(),
         dns_name: dns_name(pod),
-        ports: container_ports(pod),
-        ready: is_ready(status),
-        host_network: spec.and_then(|s| s.host_network).unwrap_or(false),
+        ports: ports.clone(),
+        ready: *ready,
+        host_network: *host_network,
     })
-}
-
-fn addresses(status: &PodStatus) -> Vec<IpAddr> {
-    let list = status.pod_ips.iter().flatten().map(|ip| ip.ip.as_str());
-    let mut ips: Vec<IpAddr> = status
-        .pod_ip
-        .as_deref()
-        .into_iter()
-        .chain(list)
-        .filter_map(|ip| ip.parse().ok())
-        .collect();
-    let mut seen = std::collections::BTreeSet::new();
-    ips.retain(|ip| seen.insert(*ip));
-    ips
-}
-
-/// A pod that says nothing about readiness is ready: directories rarely have conditions.
-fn is_ready(status: &PodStatus) -> bool {
-    let mut conditions = status.conditions.iter().flatten();
-    conditions
-        .find(|c| c.type_ == "Ready")
-        .is_none_or(|c| c.status == "True")
 }
 
 /// The Deployment's name: the pod's without the ReplicaSet's hash and its own suffix.
@@ -89,24 +74,10 @@ fn owner_name(pod: &Resource<Pod>) -> Arc<str> {
 
 /// The host name, by default the pod's own, before the subdomain.
 fn dns_name(pod: &Resource<Pod>) -> Option<Arc<str>> {
-    let spec = pod.spec.spec.as_ref()?;
-    let subdomain = spec.subdomain.as_deref().filter(|text| !text.is_empty())?;
-    let host = spec.hostname.as_deref().filter(|text| !text.is_empty());
+    let subdomain = pod.spec.subdomain.as_deref()?;
+    let host = pod.spec.hostname.as_deref();
     let host = host.unwrap_or(pod.meta.object.name.as_str());
     Some(format!("{host}.{subdomain}").into())
-}
-
-fn container_ports(pod: &Resource<Pod>) -> BTreeMap<PortName, Port> {
-    let containers = pod.spec.spec.iter().flat_map(|s| s.containers.iter());
-    let ports = containers.flat_map(|c| c.ports.iter().flatten());
-    ports
-        .filter_map(|port| {
-            let number = u32::try_from(port.container_port)
-                .ok()
-                .and_then(Port::new)?;
-            Some((port.name.as_deref()?.parse().ok()?, number))
-        })
-        .collect()
 }
 
 /// The locality that a label says; `.` separates where there is no `/`.
@@ -119,21 +90,32 @@ pub(crate) fn labelled_locality(labels: &Labels) -> Option<Locality> {
     Some(Locality::parse(&text))
 }
 
-fn locality(world: &World, pod: &Resource<Pod>) -> Locality {
+/// Where each node is, by cluster and name.
+type Localities<'a> = BTreeMap<(&'a ClusterId, &'a str), Locality>;
+
+/// One locality for all pods of a node, so that they share its texts.
+fn localities(world: &World) -> Localities<'_> {
+    let located = |node: &'_ Arc<Resource<Node>>| {
+        let label = |key| Arc::from(node.meta.labels.value(key).unwrap_or_default());
+        Locality {
+            region: label("topology.kubernetes.io/region"),
+            zone: label("topology.kubernetes.io/zone"),
+            subzone: label("topology.istio.io/subzone"),
+        }
+    };
+    let nodes = world.nodes.iter();
+    nodes
+        .map(|(key, node)| ((&key.cluster, key.name.as_str()), located(node)))
+        .collect()
+}
+
+fn locality(nodes: &Localities<'_>, pod: &Resource<Pod>) -> Locality {
     if let Some(label) = labelled_locality(&pod.meta.labels) {
         return label;
     }
-    let node = pod.spec.spec.as_ref().and_then(|s| s.node_name.as_deref());
-    node.and_then(|node| cluster_object(&pod.meta.object.cluster, "Node", node))
-        .and_then(|key| world.nodes.get(&key))
-        .map(|node| {
-            let label = |key| Arc::from(node.meta.labels.value(key).unwrap_or_default());
-            Locality {
-                region: label("topology.kubernetes.io/region"),
-                zone: label("topology.kubernetes.io/zone"),
-                subzone: label("topology.istio.io/subzone"),
-            }
-        })
+    let node = pod.spec.node.as_deref();
+    node.and_then(|node| nodes.get(&(&pod.meta.object.cluster, node)))
+        .cloned()
         .unwrap_or_default()
 }
 

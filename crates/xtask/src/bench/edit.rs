@@ -3,6 +3,7 @@
 //! On the mesh of the demo, with a release build: all traffic goes to v1, the file says v2 from
 //! the rename on, and back. Requests are sent one after another all the time.
 
+use super::percentile;
 use super::table::Table;
 use crate::demo::scene::{self, REVIEWS, Scene, who};
 use crate::shell::say;
@@ -105,22 +106,4 @@ fn edit(scene: &Scene, text: &str, answer: &str) -> Result<Duration> {
         }
     }
     Ok(first)
-}
-
-/// Nearest rank; the values are sorted.
-fn percentile(sorted: &[f64], percent: usize) -> f64 {
-    let rank = (sorted.len() * percent).div_ceil(100).max(1);
-    sorted.get(rank - 1).copied().unwrap_or(f64::NAN)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_values_that_were_seen() {
-        let values: Vec<f64> = (1..=50).map(f64::from).collect();
-        assert!((percentile(&values, 50) - 25.0).abs() < f64::EPSILON);
-        assert!((percentile(&values, 99) - 50.0).abs() < f64::EPSILON);
-    }
 }

@@ -3,14 +3,13 @@
 //! A release build on one core, driven by `meltemi-xload` on another. Equal proxies must share
 //! all work; a change must cost what changed; a restart must send nothing.
 
-mod cost;
 mod load;
 mod world;
 
+use super::cost::Cost;
 use super::table::Table;
 use crate::shell::{output, say};
 use anyhow::{Context, Result};
-use cost::Cost;
 use load::Load;
 use meltemi_testkit::paths::{self, Scratch};
 use meltemi_testkit::plane::{Options, Plane};
@@ -71,7 +70,7 @@ pub(crate) fn run() -> Result<bool> {
 }
 
 /// On one core, where taskset is there and the machine has several.
-fn pinned(core: &str) -> Vec<std::ffi::OsString> {
+pub(super) fn pinned(core: &str) -> Vec<std::ffi::OsString> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if cores < 2 || output("taskset", &["--version"]).is_none() {
         say("taskset (util-linux) or a second core is missing: processes are not pinned");

@@ -5,13 +5,15 @@ use super::store::{Expiry, Resource, Store};
 use super::write;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::net::TcpStream;
-use std::sync::MutexGuard;
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// How often a watch tells how far it is.
 const BOOKMARK: Duration = Duration::from_millis(200);
+/// How much is written at once.
+const BUFFER: usize = 64 << 10;
 
 /// Answers the requests of a connection.
 pub(super) fn serve(shared: &Shared, connection: TcpStream) -> io::Result<()> {
@@ -198,7 +200,7 @@ fn plain(store: &Store, query: &Query) -> (u16, Value) {
     // Lists of Kubernetes' own kinds leave out which kind an item is.
     let own = !resource.group.ends_with("istio.io");
     let bare = |object: &Value| {
-        let mut object = object.clone();
+        let mut object = Value::clone(object);
         if let Some(fields) = object.as_object_mut().filter(|_| own) {
             fields.remove("apiVersion");
             fields.remove("kind");
@@ -266,6 +268,9 @@ fn write_json(out: &mut TcpStream, code: u16, body: &Value) -> io::Result<()> {
     )
 }
 
+/// A line of a watch: what happened, and to what.
+struct Line(&'static str, Arc<str>);
+
 /// A watch under way.
 struct Watch<'a> {
     resource: Resource,
@@ -276,24 +281,27 @@ struct Watch<'a> {
 
 impl Watch<'_> {
     /// The lines that are due.
-    fn due(&mut self, store: &Store) -> Vec<Value> {
-        let mut lines = Vec::new();
-        for event in store.log.iter().filter(|event| event.version > self.told) {
-            if event.resource == self.resource && self.query.wants(&event.object) {
-                lines.push(json!({"type": event.kind, "object": event.object}));
-            }
-        }
+    fn due(&mut self, store: &Store) -> Vec<Line> {
+        let fresh = store.log.iter().rev();
+        let fresh = fresh.take_while(|event| event.version > self.told);
+        let own = fresh
+            .filter(|event| event.resource == self.resource && self.query.wants(&event.object));
+        let mut lines: Vec<_> = own
+            .map(|event| Line(event.kind, event.object.text()))
+            .collect();
+        lines.reverse();
         self.told = self.told.max(store.content.version);
         lines
     }
 
-    fn bookmark(&self, complete: bool) -> Value {
+    fn bookmark(&self, complete: bool) -> Line {
         let mut metadata = json!({"resourceVersion": self.told.to_string()});
         if let (true, Some(metadata)) = (complete, metadata.as_object_mut()) {
             let end = json!({"k8s.io/initial-events-end": "true"});
             metadata.insert("annotations".into(), end);
         }
-        json!({"type": "BOOKMARK", "object": {"metadata": metadata}})
+        let object = json!({"metadata": metadata}).to_string();
+        Line("BOOKMARK", object.into())
     }
 }
 
@@ -302,7 +310,7 @@ fn begin<'a>(
     store: &Store,
     resource: &Resource,
     query: &'a Query,
-) -> Result<(Watch<'a>, Vec<Value>), (u16, Value)> {
+) -> Result<(Watch<'a>, Vec<Line>), (u16, Value)> {
     if let Some(refused) = refused(store, resource) {
         return Err(refused);
     }
@@ -326,9 +334,7 @@ fn begin<'a>(
             .into_iter()
             .flat_map(BTreeMap::values);
         let wanted = all.filter(|object| query.wants(object));
-        let mut lines: Vec<_> = wanted
-            .map(|object| json!({"type": "ADDED", "object": object}))
-            .collect();
+        let mut lines: Vec<_> = wanted.map(|object| Line("ADDED", object.text())).collect();
         lines.push(watch.bookmark(true));
         return Ok((watch, lines));
     }
@@ -336,7 +342,7 @@ fn begin<'a>(
         Some((version, expiry)) if watch.told < version => match expiry {
             Expiry::Event => {
                 let status = failure(410, "Expired", "too old resource version");
-                Ok((watch, vec![json!({"type": "ERROR", "object": status})]))
+                Ok((watch, vec![Line("ERROR", status.to_string().into())]))
             }
             Expiry::Answer => Err((410, failure(410, "Gone", "too old resource version"))),
             Expiry::TooLarge => {
@@ -410,13 +416,15 @@ impl Watch<'_> {
     }
 }
 
-fn write_lines(out: &mut TcpStream, lines: &[Value]) -> io::Result<()> {
-    for line in lines {
+fn write_lines(out: &mut TcpStream, lines: &[Line]) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(BUFFER, out);
+    for Line(kind, object) in lines {
         // The API server writes the type first.
-        let kind = line.get("type").and_then(Value::as_str).unwrap_or_default();
-        let object = line.get("object").unwrap_or(&Value::Null);
-        let text = format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n");
-        write!(out, "{:x}\r\n{text}\r\n", text.len())?;
+        let front = format!("{{\"type\":\"{kind}\",\"object\":");
+        let length = front.len() + object.len() + 2;
+        write!(out, "{length:x}\r\n{front}")?;
+        out.write_all(object.as_bytes())?;
+        out.write_all(b"}\n\r\n")?;
     }
     out.flush()
 }

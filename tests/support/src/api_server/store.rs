@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Deref;
+use std::sync::Arc;
 
 /// A kind by group and plural, as in `networking.istio.io` and `virtualservices`; the group of
 /// core kinds is empty.
@@ -59,7 +61,35 @@ pub(super) struct Happened {
     pub(super) resource: Resource,
     pub(super) version: u64,
     pub(super) kind: &'static str,
-    pub(super) object: Value,
+    pub(super) object: Written,
+}
+
+/// An object, and its text: thousands of objects are written often and made once.
+#[derive(Clone, Debug)]
+pub(super) struct Written {
+    value: Arc<Value>,
+    text: Arc<str>,
+}
+
+impl Written {
+    fn new(value: Value) -> Self {
+        Self {
+            text: value.to_string().into(),
+            value: Arc::new(value),
+        }
+    }
+
+    pub(super) fn text(&self) -> Arc<str> {
+        self.text.clone()
+    }
+}
+
+impl Deref for Written {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.value
+    }
 }
 
 /// Namespace and name.
@@ -69,7 +99,7 @@ pub(super) type Name = (String, String);
 #[derive(Clone, Debug)]
 pub(super) struct Content {
     pub(super) version: u64,
-    pub(super) objects: BTreeMap<Resource, BTreeMap<Name, Value>>,
+    pub(super) objects: BTreeMap<Resource, BTreeMap<Name, Written>>,
 }
 
 /// Everything.
@@ -170,6 +200,7 @@ impl Store {
         }
         metadata.insert("resourceVersion".into(), json!(version.to_string()));
         let name = name(&object);
+        let object = Written::new(object);
         let objects = self.content.objects.entry(resource.clone()).or_default();
         let kind = match objects.insert(name, object.clone()) {
             None => "ADDED",
@@ -186,7 +217,8 @@ impl Store {
     pub(super) fn remove(&mut self, resource: &Resource, namespace: &str, name: &str) {
         let objects = self.content.objects.get_mut(resource);
         let gone = objects.and_then(|all| all.remove(&(namespace.to_owned(), name.to_owned())));
-        let Some(mut object) = gone else { return };
+        let Some(gone) = gone else { return };
+        let mut object = Value::clone(&gone);
         self.content.version += 1;
         let version = self.content.version;
         if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -196,7 +228,7 @@ impl Store {
             resource: resource.clone(),
             version,
             kind: "DELETED",
-            object,
+            object: Written::new(object),
         });
     }
 

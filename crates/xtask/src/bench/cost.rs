@@ -8,6 +8,8 @@ use std::time::Duration;
 pub(crate) struct Cost {
     cpu: Duration,
     resident_kib: u64,
+    highest_kib: u64,
+    anonymous_kib: u64,
 }
 
 impl Cost {
@@ -22,13 +24,17 @@ impl Cost {
             cpu += Duration::from_nanos(nanos.unwrap_or_default());
         }
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let words = resident.context("no VmRSS in /proc")?.trim();
-        let resident_kib = words
-            .trim_end_matches(" kB")
-            .parse()
-            .context("VmRSS is no number")?;
-        Ok(Self { cpu, resident_kib })
+        Ok(Self {
+            cpu,
+            resident_kib: kib(&status, "VmRSS:")?,
+            highest_kib: kib(&status, "VmHWM:")?,
+            anonymous_kib: kib(&status, "RssAnon:")?,
+        })
+    }
+
+    /// The CPU used so far.
+    pub(crate) fn cpu(&self) -> Duration {
+        self.cpu
     }
 
     /// The CPU used since an earlier look.
@@ -40,6 +46,24 @@ impl Cost {
     pub(crate) fn resident_mib(&self) -> f64 {
         self.resident_kib as f64 / 1024.0
     }
+
+    /// Resident memory that no file backs, in MiB: without the program's own pages.
+    pub(crate) fn anonymous_mib(&self) -> f64 {
+        self.anonymous_kib as f64 / 1024.0
+    }
+
+    /// The most memory that was ever resident, in MiB.
+    pub(crate) fn highest_mib(&self) -> f64 {
+        self.highest_kib as f64 / 1024.0
+    }
+}
+
+/// A line of `/proc/PID/status` that counts memory.
+fn kib(status: &str, name: &str) -> Result<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let words = line.with_context(|| format!("no {name} in /proc"))?.trim();
+    let number = words.trim_end_matches(" kB").parse();
+    number.with_context(|| format!("{name} {words} is no number"))
 }
 
 #[cfg(test)]
@@ -49,6 +73,10 @@ mod tests {
     #[test]
     fn our_own_cost_can_be_read() {
         let cost = Cost::of(std::process::id()).unwrap();
-        assert!(cost.resident_kib > 0 && cost.cpu > Duration::ZERO);
+        assert!(
+            cost.resident_kib > 0
+                && cost.highest_kib >= cost.resident_kib
+                && cost.cpu > Duration::ZERO
+        );
     }
 }
