@@ -75,9 +75,10 @@ impl AskError {
             return Self::status(asked, code.as_u16(), why);
         }
         let why = root(&error);
-        match error {
-            kube::Error::Service(_) | kube::Error::HyperError(_) => Self::Away { asked, why },
-            _ => Self::Failed { asked, why },
+        let away = matches!(error, kube::Error::Service(_) | kube::Error::HyperError(_));
+        match away {
+            true => Self::Away { asked, why },
+            false => Self::Failed { asked, why },
         }
     }
 

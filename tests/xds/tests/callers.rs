@@ -11,12 +11,13 @@ use futures::future::BoxFuture;
 use meltemi_proto::envoy::config::core::v3::Node;
 use meltemi_proto::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient as AdsClient;
 use meltemi_proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
-use meltemi_proto::urls;
-use meltemi_xds::{
-    Account, Attachment, Authenticator, Caller, ClientId, ClientInfo, Credentials, Event, Guest,
-    Identity, Limits, Peer, Refusal, Server, Source, Unknown, Answer, Question, Unanswered};
-use meltemi_xds::types::PAGE;
 use meltemi_proto::resource::Encoded;
+use meltemi_proto::urls;
+use meltemi_xds::types::PAGE;
+use meltemi_xds::{
+    Account, Answer, Attachment, Authenticator, Caller, ClientId, ClientInfo, Credentials, Event,
+    Guest, Identity, Limits, Peer, Question, Refusal, Server, Source, Unanswered, Unknown,
+};
 use meltemi_xds_tests::{Desk, mesh};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -314,7 +315,11 @@ async fn a_person_may_ask_and_attaches_nobody() -> Result<()> {
     let requests = vec![question(&["a", "b"]), acknowledged, question(&["c"])];
     let mut person = open(address, Some("person"), requests).await?;
     assert_eq!(person.next().await??, 2);
-    assert_eq!(person.next().await??, 1, "an acknowledgement is not answered");
+    assert_eq!(
+        person.next().await??,
+        1,
+        "an acknowledgement is not answered"
+    );
     let requests = vec![question(&["a"]), first(NODE)];
     let mut person = open(address, Some("person"), requests).await?;
     let status = person.end().await?;

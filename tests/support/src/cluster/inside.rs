@@ -149,7 +149,9 @@ ctypes.CDLL(None).pthread_exit(None)";
         let pid = process.id();
         let first = format!("/proc/{pid}/task/{pid}/stat");
         wait::until("the first thread to end", GONE, || {
-            Ok(std::fs::read_to_string(&first)?.contains(") Z").then_some(()))
+            Ok(std::fs::read_to_string(&first)?
+                .contains(") Z")
+                .then_some(()))
         })
         .unwrap();
         assert!(is_alive(pid));
