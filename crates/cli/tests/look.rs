@@ -64,7 +64,12 @@ fn a_private_key_that_somebody_saved_is_not_printed() {
     let configs = dump["configs"].as_array_mut().unwrap();
     let secrets = configs
         .iter_mut()
-        .find(|one| one["@type"].as_str().unwrap().ends_with("SecretsConfigDump"))
+        .find(|one| {
+            one["@type"]
+                .as_str()
+                .unwrap()
+                .ends_with("SecretsConfigDump")
+        })
         .unwrap();
     let all = secrets["static_secrets"].as_array_mut().unwrap();
     let own = all
