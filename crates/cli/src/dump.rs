@@ -140,7 +140,7 @@ impl Dump {
 
     /// The resources of a section, by name.
     pub(crate) fn section(&self, section: Section) -> Vec<Found> {
-        let mut found = match self.config(section.config()) {
+        let mut found: Vec<Found> = match self.config(section.config()) {
             Some(config) => section
                 .lists()
                 .iter()
@@ -148,7 +148,8 @@ impl Dump {
                 .collect(),
             None => self.wanted(section),
         };
-        found.sort_by(|a: &Found, b| (&a.name, a.state).cmp(&(&b.name, b.state)));
+        // Those without a name come in any order.
+        found.sort_by_cached_key(|one| (one.name.clone(), one.state, one.body.to_string()));
         found
     }
 

@@ -64,6 +64,10 @@ impl AskError {
         }
     }
 
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "of the errors of the client few mean something to a person"
+    )]
     pub(crate) fn of(asked: &str, error: kube::Error) -> Self {
         let asked = asked.to_owned();
         if let kube::Error::Api(status) = &error {

@@ -34,15 +34,15 @@ async fn show(what: &What) -> Result<Answer, Failure> {
     match what {
         What::Cluster { look, only } => {
             let keep = |found: &Found| cluster::shown(&found.name, only);
-            section(look, Section::Cluster, keep, |all| cluster::table(all)).await
+            section(look, Section::Cluster, keep, cluster::table).await
         }
         What::Listener { look, only } => {
             let keep = |found: &Found| listener::shown(&found.body, only);
-            section(look, Section::Listener, keep, |all| listener::table(all)).await
+            section(look, Section::Listener, keep, listener::table).await
         }
         What::Route { look, name } => {
             let keep = |found: &Found| name.as_ref().is_none_or(|name| *name == found.name);
-            section(look, Section::Route, keep, |all| route::table(all)).await
+            section(look, Section::Route, keep, route::table).await
         }
         What::Endpoint { look, only } => endpoints(look, only).await,
         What::Bootstrap { look } => started(look).await,
@@ -54,15 +54,7 @@ async fn show(what: &What) -> Result<Answer, Failure> {
             let table = |all: &[Found]| secret::table(all, clock::now());
             section(look, Section::Secret, |_| true, table).await
         }
-        What::Ecds { look } => {
-            section(
-                look,
-                Section::Extension,
-                |_| true,
-                |all| extension::table(all),
-            )
-            .await
-        }
+        What::Ecds { look } => section(look, Section::Extension, |_| true, extension::table).await,
         What::All { look } => everything(look).await,
     }
 }

@@ -55,7 +55,10 @@ pub(crate) async fn find(planes: &Planes) -> Result<Vec<Plane>, Missing> {
         .await
         .map_err(|error| match error {
             ConnectError::Nowhere => Missing::Nowhere,
-            other => Missing::Failed(unconnected(&other, INSTEAD)),
+            other @ (ConnectError::Kubeconfig { .. }
+            | ConnectError::Found(_)
+            | ConnectError::Pod(_)
+            | ConnectError::Credentials(_)) => Missing::Failed(unconnected(&other, INSTEAD)),
         })?;
     of_cluster(&pods, &planes.cluster)
         .await

@@ -122,12 +122,10 @@ fn named(key: &str, value: &Value, names: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                match value {
-                    Value::String(text) if name == key => {
-                        names.insert(text.clone());
-                    }
-                    _ => named(key, value, names),
+                if let (true, Some(text)) = (name == key, value.as_str()) {
+                    names.insert(text.to_owned());
                 }
+                named(key, value, names);
             }
         }
         Value::Array(items) => items.iter().for_each(|item| named(key, item, names)),
