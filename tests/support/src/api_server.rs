@@ -212,9 +212,8 @@ impl ApiServer {
     pub fn get(&self, resource: &Resource, namespace: &str, name: &str) -> Option<Value> {
         let store = self.shared.store();
         let objects = store.content.objects.get(resource)?;
-        objects
-            .get(&(namespace.to_owned(), name.to_owned()))
-            .cloned()
+        let kept = objects.get(&(namespace.to_owned(), name.to_owned()));
+        kept.map(|kept| Value::clone(kept))
     }
 
     /// How many objects of a kind there are.

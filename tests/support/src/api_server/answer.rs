@@ -226,7 +226,7 @@ fn one(store: &Store, resource: &Resource, name: &(String, String)) -> (u16, Val
     }
     let all = store.content.objects.get(resource);
     match all.and_then(|all| all.get(name)) {
-        Some(object) => (200, object.clone()),
+        Some(object) => (200, Value::clone(object)),
         None => {
             let message = format!("{} \"{}\" not found", resource.plural, name.1);
             (404, failure(404, "NotFound", &message))

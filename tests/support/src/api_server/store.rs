@@ -61,17 +61,17 @@ pub(super) struct Happened {
     pub(super) resource: Resource,
     pub(super) version: u64,
     pub(super) kind: &'static str,
-    pub(super) object: Written,
+    pub(super) object: Kept,
 }
 
 /// An object, and its text: thousands of objects are written often and made once.
 #[derive(Clone, Debug)]
-pub(super) struct Written {
+pub(super) struct Kept {
     value: Arc<Value>,
     text: Arc<str>,
 }
 
-impl Written {
+impl Kept {
     fn new(value: Value) -> Self {
         Self {
             text: value.to_string().into(),
@@ -84,7 +84,7 @@ impl Written {
     }
 }
 
-impl Deref for Written {
+impl Deref for Kept {
     type Target = Value;
 
     fn deref(&self) -> &Value {
@@ -99,7 +99,7 @@ pub(super) type Name = (String, String);
 #[derive(Clone, Debug)]
 pub(super) struct Content {
     pub(super) version: u64,
-    pub(super) objects: BTreeMap<Resource, BTreeMap<Name, Written>>,
+    pub(super) objects: BTreeMap<Resource, BTreeMap<Name, Kept>>,
 }
 
 /// Everything.
@@ -200,7 +200,7 @@ impl Store {
         }
         metadata.insert("resourceVersion".into(), json!(version.to_string()));
         let name = name(&object);
-        let object = Written::new(object);
+        let object = Kept::new(object);
         let objects = self.content.objects.entry(resource.clone()).or_default();
         let kind = match objects.insert(name, object.clone()) {
             None => "ADDED",
@@ -228,7 +228,7 @@ impl Store {
             resource: resource.clone(),
             version,
             kind: "DELETED",
-            object: Written::new(object),
+            object: Kept::new(object),
         });
     }
 

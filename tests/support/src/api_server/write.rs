@@ -98,9 +98,8 @@ fn perform(store: &mut Store, (method, target): (&str, &str), body: &Value) -> (
 
 fn find(store: &Store, resource: &Resource, (namespace, name): (&str, &str)) -> Option<Value> {
     let objects = store.content.objects.get(resource)?;
-    objects
-        .get(&(namespace.to_owned(), name.to_owned()))
-        .cloned()
+    let kept = objects.get(&(namespace.to_owned(), name.to_owned()));
+    kept.map(|kept| Value::clone(kept))
 }
 
 fn count(store: &mut Store, resource: &Resource, name: (&str, &str), body: &Value) -> (u16, Value) {
@@ -153,6 +152,6 @@ fn apply(
         }
     }
     store.put(object);
-    let now = store.log.last().map(|happened| happened.object.clone());
+    let now = store.log.last().map(|happened| Value::clone(&happened.object));
     (200, now.unwrap_or_default())
 }
