@@ -182,6 +182,28 @@ mod tests {
     }
 
     #[test]
+    fn what_control_planes_say_of_an_entry_makes_it_no_other_one() {
+        let read = |status: serde_json::Value| {
+            let meta = json!({"name": "vm", "namespace": "shop", "generation": 1});
+            let spec = json!({"address": "10.0.0.7"});
+            let entry = json!({"metadata": meta, "spec": spec, "status": status});
+            object(judge(Kind::WorkloadEntry, &entry))
+        };
+        let ours = json!({"type": "Accepted", "status": "True", "observedGeneration": 1});
+        let healthy = json!({"type": "Healthy", "status": "False"});
+        assert_eq!(
+            read(json!({"conditions": [ours], "observedGeneration": 1})),
+            read(json!({}))
+        );
+        let Object::WorkloadEntry(entry) = read(json!({"conditions": [ours, healthy]})) else {
+            panic!()
+        };
+        let status = entry.status.as_ref().unwrap();
+        assert_eq!(status.condition("Healthy"), Some(false));
+        assert_eq!(status.conditions.len(), 1);
+    }
+
+    #[test]
     fn both_ways_make_the_same_service() {
         let plain = json!({
             "metadata": {"name": "web", "namespace": "shop"},
