@@ -224,11 +224,7 @@ impl Args {
         let unused = [("--secureGRPCAddr", unused), ("--httpsAddr", https_addr)];
         let mut warnings: Vec<String> = unused.into_iter().filter_map(unused_address).collect();
         warnings.extend(read_profile(&profile)?);
-        if config_dir.is_empty() && access.is_none() {
-            return Err(
-                "nothing to read: give --config-dir [CLUSTER=]DIR or --kubeconfig FILE".into(),
-            );
-        }
+        something(&config_dir, access.as_ref())?;
         let cluster: ClusterId = cluster_id
             .parse()
             .map_err(|e| format!("--clusterID: {e}"))?;
@@ -265,13 +261,27 @@ impl Args {
             shutdown: duration("--shutdownDuration", &shutdown_duration)?,
             debounce: quiet(debounce_after.as_deref(), debounce_max.as_deref())?,
             scoped_gateways: matches!(scope_gateways.as_str(), "true" | "1"),
-            log_format: match log_format {
-                LogFormat::Text => Format::Text,
-                LogFormat::Json => Format::Json,
-            },
+            log_format: log_format.into(),
             log_filter: log,
             warnings,
         })
+    }
+}
+
+impl From<LogFormat> for Format {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Text => Self::Text,
+            LogFormat::Json => Self::Json,
+        }
+    }
+}
+
+/// There must be something to read.
+fn something(directories: &[String], access: Option<&Access>) -> Result<(), String> {
+    match directories.is_empty() && access.is_none() {
+        true => Err("nothing to read: give --config-dir [CLUSTER=]DIR or --kubeconfig FILE".into()),
+        false => Ok(()),
     }
 }
 

@@ -132,20 +132,10 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
     };
     let (sender, changes) = mpsc::channel(CHANGES);
     let pump = Pump {
-        registry: Registry::new(Settings {
-            domain: config.domain.as_str().into(),
-            cluster: config.cluster.clone(),
-            namespace: config.namespace.clone(),
-            scoped_gateways: config.scoped_gateways,
-            revision: config.revision.as_str().into(),
-            tags: config.tags.iter().map(|tag| tag.as_str().into()).collect(),
-        }),
+        registry: Registry::new(settings(&config)),
         plane: plane.clone(),
         changes,
-        debounce: match config.debounce {
-            Some((after, max)) => Debounce::Fixed(after, max),
-            None => Debounce::Adaptive,
-        },
+        debounce: debounce(&config),
         waiting: sources.names(),
         events: Events::default(),
         synced,
@@ -208,6 +198,26 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
         }
         Err(Ok(())) => Err(Failure::new(INTERNAL, "every task has ended")),
         Err(Err(ended)) => Err(Failure::new(INTERNAL, chain(&ended))),
+    }
+}
+
+/// How long changes wait.
+fn debounce(config: &Config) -> Debounce {
+    match config.debounce {
+        Some((after, max)) => Debounce::Fixed(after, max),
+        None => Debounce::Adaptive,
+    }
+}
+
+/// What the registry is to know of this instance.
+fn settings(config: &Config) -> Settings {
+    Settings {
+        domain: config.domain.as_str().into(),
+        cluster: config.cluster.clone(),
+        namespace: config.namespace.clone(),
+        scoped_gateways: config.scoped_gateways,
+        revision: config.revision.as_str().into(),
+        tags: config.tags.iter().map(|tag| tag.as_str().into()).collect(),
     }
 }
 
