@@ -80,6 +80,13 @@ fn metadata(name: &str, namespace: &str, labels: Value) -> Value {
     })
 }
 
+/// Adds a field.
+fn add(object: &mut Value, key: &str, value: impl Into<Value>) {
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert(key.to_owned(), value.into());
+    }
+}
+
 /// What somebody who writes an object leaves in it.
 fn managed(manager: &str, fields: Value) -> Value {
     json!({
@@ -118,13 +125,17 @@ fn node(number: usize) -> Value {
 
 fn service(index: usize) -> Value {
     let mut metadata = metadata(&app(index), &space(index), json!({"app": app(index)}));
-    metadata["uid"] = uid(2, index).into();
-    metadata["managedFields"] = json!([managed(
-        "kubectl-client-side-apply",
-        json!({"f:metadata": {"f:labels": {".": {}, "f:app": {}}},
+    add(&mut metadata, "uid", uid(2, index));
+    add(
+        &mut metadata,
+        "managedFields",
+        json!([managed(
+            "kubectl-client-side-apply",
+            json!({"f:metadata": {"f:labels": {".": {}, "f:app": {}}},
                "f:spec": {"f:internalTrafficPolicy": {}, "f:ports": {".": {},
                "k:{\"port\":80,\"protocol\":\"TCP\"}": {".": {}, "f:name": {}, "f:port": {}}}}})
-    )]);
+        )]),
+    );
     json!({
         "apiVersion": "v1", "kind": "Service", "metadata": metadata,
         "spec": {
@@ -154,10 +165,14 @@ fn slice(index: usize) -> Value {
         })
     });
     let mut metadata = metadata(&format!("{}-x7k2p", app(index)), &space(index), labels);
-    metadata["uid"] = uid(4, index).into();
-    metadata["generation"] = 12.into();
-    metadata["ownerReferences"] = json!([{"apiVersion": "v1", "kind": "Service",
-        "name": app(index), "uid": uid(2, index), "controller": true}]);
+    add(&mut metadata, "uid", uid(4, index));
+    add(&mut metadata, "generation", 12);
+    add(
+        &mut metadata,
+        "ownerReferences",
+        json!([{"apiVersion": "v1", "kind": "Service",
+        "name": app(index), "uid": uid(2, index), "controller": true}]),
+    );
     json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": metadata,
         "addressType": "IPv4", "endpoints": endpoints.collect::<Vec<_>>(),
@@ -175,19 +190,35 @@ fn pod(index: usize, number: usize) -> Value {
         }),
     );
     let pod = index * PODS + number;
-    metadata["uid"] = uid(3, pod).into();
-    metadata["generateName"] = format!("{}-{}-", app(index), hash(index)).into();
-    metadata["annotations"] = json!({
-        "prometheus.io/scrape": "true", "prometheus.io/port": "9090",
-        "checksum/config": format!("{:064x}", index),
-    });
-    metadata["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet",
+    add(&mut metadata, "uid", uid(3, pod));
+    add(
+        &mut metadata,
+        "generateName",
+        format!("{}-{}-", app(index), hash(index)),
+    );
+    add(
+        &mut metadata,
+        "annotations",
+        json!({
+            "prometheus.io/scrape": "true", "prometheus.io/port": "9090",
+            "checksum/config": format!("{:064x}", index),
+        }),
+    );
+    add(
+        &mut metadata,
+        "ownerReferences",
+        json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet",
         "name": format!("{}-{}", app(index), hash(index)), "uid": uid(5, index),
-        "controller": true, "blockOwnerDeletion": true}]);
-    metadata["managedFields"] = json!([
-        managed("kube-controller-manager", template_fields()),
-        managed("kubelet", status_fields()),
-    ]);
+        "controller": true, "blockOwnerDeletion": true}]),
+    );
+    add(
+        &mut metadata,
+        "managedFields",
+        json!([
+            managed("kube-controller-manager", template_fields()),
+            managed("kubelet", status_fields()),
+        ]),
+    );
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": metadata,
         "spec": pod_spec(index, pod), "status": pod_status(index, number),
