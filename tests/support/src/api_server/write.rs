@@ -152,6 +152,9 @@ fn apply(
         }
     }
     store.put(object);
-    let now = store.log.last().map(|happened| Value::clone(&happened.object));
+    let now = store
+        .log
+        .last()
+        .map(|happened| Value::clone(&happened.object));
     (200, now.unwrap_or_default())
 }
