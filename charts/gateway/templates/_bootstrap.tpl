@@ -17,6 +17,7 @@ knows comes in through --service-node and --config-yaml, where Kubernetes puts i
 {{- define "gateway.metadata" -}}
 {{- $metadata := dict
   "CLUSTER_ID" (.Values.global.multiCluster.clusterName | default "Kubernetes")
+  "ISTIO_VERSION" (index .Chart.Annotations "meltemi.io/version")
   "ISTIO_REVISION" (include "gateway.revision" .)
   "LABELS" (include "gateway.podLabels" . | fromYaml)
   "MELTEMI_CERTIFICATES" "NONE"

@@ -81,6 +81,14 @@ impl About {
 mod tests {
     use super::*;
 
+    /// Gateways of the chart say the version that they came with.
+    #[test]
+    fn the_chart_of_gateways_has_this_version() {
+        let chart = include_str!("../../../charts/gateway/Chart.yaml");
+        let line = format!("meltemi.io/version: {}\n", version());
+        assert!(chart.contains(&line), "{chart} lacks {line}");
+    }
+
     #[test]
     fn istioctl_and_kiali_read_the_version() {
         let line = About::line();

@@ -4,55 +4,105 @@
 
 use crate::cluster::{archives, programs};
 use crate::shell::{self, cargo, say};
-use anyhow::Result;
-use meltemi_testkit::cluster;
+use anyhow::{Context, Result};
+use meltemi_testkit::cluster::{self, Cluster, Lifetime, Options};
 use meltemi_testkit::paths;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 /// The test that is about the node itself.
 const NODE: &str = "cluster";
+/// The tests that stop parts of the node that they run on; it must be their own.
+const OWN_NODE: [&str; 4] = [NODE, "double", "outage", "replicas"];
 
 /// Builds everything that the tests need, then runs them.
 pub(crate) fn run(filter: Option<&str>) -> Result<u8> {
     let begun = Instant::now();
     let other = std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty());
-    let mut tests = cargo(&["test", "--package", "meltemi-e2e"]);
-    for name in suites("tests/e2e/tests")? {
-        if other.is_some() && name == NODE {
-            say("KUBECONFIG names a cluster: the tests of our own node are left out");
-        } else {
-            tests.arg("--test").arg(name);
+    match &other {
+        Some(kubeconfig) => {
+            say(&format!("using the cluster of {}", kubeconfig.display()));
+            say("it must have the images docker.io/meltemi/{meltemid,envoy,echo,tools}:dev");
+            say("the tests of our own node are left out");
+        }
+        None => {
+            cluster::check_needs()?;
+            programs()?;
         }
     }
-    if let Some(kubeconfig) = &other {
-        say(&format!("using the cluster of {}", kubeconfig.display()));
-        say("it must have the images docker.io/meltemi/{meltemid,envoy,echo,tools}:dev");
-    } else {
-        cluster::check_needs()?;
-        programs()?;
-    }
     charts(filter)?;
-    let archives = if other.is_none() {
-        archives(&[])?
-    } else {
-        Vec::new()
+    let archives = match &other {
+        Some(_) => Vec::new(),
+        None => archives(&[])?,
     };
-    if let Some(dir) = archives.first().and_then(|archive| archive.parent()) {
-        tests.env("MELTEMI_E2E_IMAGES", dir);
-    }
     let tool = ["build", "--package", "meltemi-cli"];
     shell::run("building the tool", &mut cargo(&tool))?;
-    tests.env("MELTEMI_XTASK", std::env::current_exe()?);
-    tests.args(["--no-fail-fast", "--"]).args(filter);
-    // One cluster at a time: each is a whole machine.
-    shell::run("running the tests", tests.arg("--test-threads=1"))?;
+    let suites = suites("tests/e2e/tests")?;
+    let (own, others): (Vec<_>, Vec<_>) = suites
+        .into_iter()
+        .partition(|suite| OWN_NODE.iter().any(|own| suite == own));
+    let tests = |suites: &[OsString]| tests(suites, archives.first(), filter);
+    match (&other, filter) {
+        (Some(_), _) => {
+            let able = own.into_iter().filter(|suite| suite != NODE);
+            let all: Vec<_> = others.into_iter().chain(able).collect();
+            shell::run("running the tests", &mut tests(&all)?)?;
+        }
+        // One test starts its own node faster than a shared one gets all images.
+        (None, Some(_)) => {
+            shell::run("running the tests", &mut tests(&[others, own].concat())?)?;
+        }
+        (None, None) => {
+            let shared = on_one_node(&archives, tests(&others)?);
+            let title = "running the tests that stop parts of their node";
+            shell::run(title, &mut tests(&own)?)?;
+            shared?;
+        }
+    }
     say(&format!(
         "all passed, {} s in all",
         begun.elapsed().as_secs()
     ));
     Ok(0)
+}
+
+/// The command that runs these tests, one after the other: a cluster is a whole machine.
+fn tests(suites: &[OsString], archive: Option<&PathBuf>, filter: Option<&str>) -> Result<Command> {
+    let mut tests = cargo(&["test", "--package", "meltemi-e2e", "--no-fail-fast"]);
+    for suite in suites {
+        tests.arg("--test").arg(suite);
+    }
+    if let Some(dir) = archive.and_then(|archive| archive.parent()) {
+        tests.env("MELTEMI_E2E_IMAGES", dir);
+    }
+    tests.env("MELTEMI_XTASK", std::env::current_exe()?);
+    tests.arg("--").args(filter).arg("--test-threads=1");
+    Ok(tests)
+}
+
+/// Runs tests on one node for all of them, as if it were somebody's cluster: each leaves it as it was.
+fn on_one_node(archives: &[PathBuf], mut tests: Command) -> Result<()> {
+    cluster::sweep()?;
+    let options = Options {
+        name: "e2e-shared".to_owned(),
+        lifetime: Lifetime::Owned,
+        images: archives.to_vec(),
+    };
+    let node = Cluster::up(&options, &mut |text| eprintln!("{text}"))?;
+    let places = node.places();
+    tests.env("KUBECONFIG", places.kubeconfig());
+    tests.env("PATH", before(&places.wrappers())?);
+    shell::run("running the tests on one node", &mut tests)?;
+    node.down()
+}
+
+/// `PATH` with a folder in front of it.
+fn before(folder: &Path) -> Result<OsString> {
+    let path = std::env::var_os("PATH").context("PATH is not set")?;
+    let all = std::iter::once(folder.to_owned()).chain(std::env::split_paths(&path));
+    Ok(std::env::join_paths(all)?)
 }
 
 /// The tests of the charts, which need helm and no cluster.

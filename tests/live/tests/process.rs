@@ -47,9 +47,9 @@ fn wrong_usage_is_64() -> Result<()> {
         "--grpcAddr",
     )?;
     expect(
-        &["--config-dir", ".", "--profile", "strict"],
+        &["--config-dir", ".", "--profile", "lax"],
         64,
-        "--profile strict",
+        "use default or strict",
     )
 }
 

@@ -36,7 +36,7 @@ impl Kubectl {
     pub fn from_environment() -> Option<Self> {
         let kubeconfig = std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty())?;
         Some(Self {
-            program: PathBuf::from("kubectl"),
+            program: on_path("kubectl"),
             kubeconfig,
         })
     }
@@ -118,7 +118,7 @@ impl Helm {
     #[must_use]
     pub fn from_environment() -> Option<Self> {
         let mut tool = Kubectl::from_environment()?;
-        tool.program = PathBuf::from("helm");
+        tool.program = on_path("helm");
         Some(Self(tool))
     }
 
@@ -136,6 +136,15 @@ impl Helm {
     pub fn run(&self, args: &[&str]) -> Result<String> {
         self.0.run(args)
     }
+}
+
+/// Where a program is; its bare name when it is nowhere, so that running it says so.
+fn on_path(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut found = std::env::split_paths(&path).map(|folder| folder.join(name));
+    found
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| PathBuf::from(name))
 }
 
 /// The lines that a shell evaluates to use a cluster.
