@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use meltemi_e2e::Target;
-use meltemi_e2e::mesh::{self, Mesh};
+use meltemi_e2e::mesh::{self, Mesh, SYSTEM};
 use meltemi_testkit::cluster::access::Kubectl;
 use meltemi_testkit::wait;
 use std::time::Duration;
@@ -117,5 +117,6 @@ fn kubectl_says_what_became_of_an_object() -> Result<()> {
     ensure!(seen == "2 2", "{seen}");
 
     mesh.uninstall()?;
+    kubectl.run(&["delete", "namespace", "shop", SYSTEM, "--ignore-not-found"])?;
     target.release()
 }
