@@ -131,7 +131,10 @@ fn configuration(istioctl: &Istioctl<'_>, key: &str) -> Result<()> {
 fn debug(istioctl: &Istioctl<'_>, key: &str) -> Result<()> {
     let page = istioctl.run(&["experimental", "internal-debug", "syncz"])?;
     let page: Value = serde_json::from_str(&page)?;
-    ensure!(page[0]["proxy"] == key, "{page}");
+    ensure!(
+        page.pointer("/0/proxy") == Some(&Value::from(key)),
+        "{page}"
+    );
     let list = istioctl.run(&["experimental", "internal-debug", "nothing"])?;
     ensure!(
         list.contains("config_dump") && list.contains("syncz"),

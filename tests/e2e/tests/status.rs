@@ -63,9 +63,9 @@ spec:
 fn is(kubectl: &Kubectl, object: &str, condition: &str) -> Result<()> {
     let condition = format!("--for=condition={condition}");
     let waited = kubectl.run(&["wait", object, SHOP, &condition, "--timeout=30s"]);
-    waited.map(drop).or_else(|error| {
+    waited.map(drop).map_err(|error| {
         let object = kubectl.run(&["get", object, SHOP, "--output=yaml"]);
-        Err(error.context(format!("{object:?}")))
+        error.context(format!("{object:?}"))
     })
 }
 
