@@ -5,6 +5,7 @@
 //! cryptographic library; the time is an argument.
 
 use crate::error::Error;
+use crate::path;
 use crate::validity::{Validity, unix};
 use meltemi_types::{Secret, TrustDomain};
 use rcgen::{
@@ -30,6 +31,9 @@ pub struct AuthorityPem {
     pub certificate: String,
     /// `ca-key.pem`: its key, PKCS #8, PKCS #1 or SEC 1.
     pub key: Secret<String>,
+    /// `cert-chain.pem`: what is between it and the roots, the nearest first, with or without the
+    /// certificate itself; empty where a root has signed it.
+    pub chain: String,
     /// `root-cert.pem`: whom everybody trusts.
     pub roots: String,
 }
@@ -40,6 +44,10 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     validity: Validity,
     roots: Vec<CertificateDer<'static>>,
+    /// The certificates that proxies show behind their own, in PEM.
+    intermediates: Vec<String>,
+    /// Its key in DER.
+    public_key: Vec<u8>,
 }
 
 /// A certificate that was signed, with its key.
@@ -79,6 +87,7 @@ impl Authority {
         let certificate = params.self_signed(&key)?.pem();
         Ok(AuthorityPem {
             roots: certificate.clone(),
+            chain: String::new(),
             certificate,
             key: Secret::new(key.serialize_pem()),
         })
@@ -98,22 +107,23 @@ impl Authority {
         let key = KeyPair::from_pem(pem.key.expose());
         let key = key.map_err(|why| unreadable("ca-key.pem", why))?;
         let roots = certificates("root-cert.pem", &pem.roots)?;
-        let validity = Validity::of(&certificate);
-        if !may_sign(&certificate) {
+        let between = path::between(first, certificates("cert-chain.pem", &pem.chain)?, &roots)?;
+        let validity = path::validity(&certificate, &between)?;
+        if !path::may_sign(&certificate) {
             return Err(Error::NotAuthority);
         }
         if *certificate.public_key().subject_public_key.data != *key.public_key_raw() {
             return Err(Error::NotPair);
         }
-        if !vouched(&certificate, &roots)? {
-            return Err(Error::NoRoot);
-        }
         if !validity.holds(now) {
             let (from, until) = (unix(validity.from), unix(validity.until));
             return Err(Error::NotNow { from, until });
         }
+        let public_key = certificate.public_key().raw.to_vec();
         Ok(Self {
             issuer: Issuer::from_ca_cert_der(first, key)?,
+            intermediates: path::shown(first, &between, &roots),
+            public_key,
             validity,
             roots,
             pem,
@@ -132,10 +142,23 @@ impl Authority {
         &self.roots
     }
 
-    /// When it counts.
+    /// When it counts: no longer than anything between it and the roots.
     #[must_use]
     pub fn validity(&self) -> Validity {
         self.validity
+    }
+
+    /// What those who are shown a certificate of ours need besides the roots, in PEM.
+    pub(crate) fn intermediates(&self) -> &[String] {
+        &self.intermediates
+    }
+
+    pub(crate) fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.issuer
+    }
+
+    pub(crate) fn public_key(&self) -> &[u8] {
+        &self.public_key
     }
 
     /// Signs a server's certificate with a new key for DNS names and IP addresses. It counts from
@@ -170,7 +193,7 @@ impl Authority {
 }
 
 /// A certificate of nobody for nothing, in that span.
-fn parameters(validity: Validity) -> CertificateParams {
+pub(crate) fn parameters(validity: Validity) -> CertificateParams {
     let epoch = date_time_ymd(1970, 1, 1);
     let moment = |at| epoch + Duration::from_secs(unix(at));
     let mut params = CertificateParams::default();
@@ -180,7 +203,7 @@ fn parameters(validity: Validity) -> CertificateParams {
     params
 }
 
-fn unreadable(part: &'static str, why: impl fmt::Display) -> Error {
+pub(crate) fn unreadable(part: &'static str, why: impl fmt::Display) -> Error {
     let why = why.to_string();
     Error::Unreadable { part, why }
 }
@@ -192,33 +215,9 @@ fn certificates(part: &'static str, pem: &str) -> Result<Vec<CertificateDer<'sta
         .map_err(|why| unreadable(part, why))
 }
 
-fn parse<'a>(part: &'static str, der: &'a [u8]) -> Result<X509Certificate<'a>, Error> {
+pub(crate) fn parse<'a>(part: &'static str, der: &'a [u8]) -> Result<X509Certificate<'a>, Error> {
     let parsed = X509Certificate::from_der(der).map_err(|why| unreadable(part, why))?;
     Ok(parsed.1)
-}
-
-fn may_sign(certificate: &X509Certificate<'_>) -> bool {
-    let usage = match certificate.key_usage() {
-        Ok(Some(usage)) => usage.value.key_cert_sign(),
-        Ok(None) => true,
-        Err(_) => false,
-    };
-    usage && certificate.is_ca()
-}
-
-/// True when one of `roots` has signed `certificate`; a root signs itself.
-fn vouched(
-    certificate: &X509Certificate<'_>,
-    roots: &[CertificateDer<'static>],
-) -> Result<bool, Error> {
-    for root in roots {
-        let root = parse("root-cert.pem", root)?;
-        let key = Some(root.public_key());
-        if root.subject() == certificate.issuer() && certificate.verify_signature(key).is_ok() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 #[cfg(test)]
@@ -257,7 +256,7 @@ mod tests {
         assert!(!parsed.is_ca());
         let uses = parsed.extended_key_usage().unwrap().unwrap().value;
         assert!(uses.server_auth && !uses.client_auth);
-        assert!(vouched(&parsed, authority.roots()).unwrap());
+        assert!(path::is_signed(&parsed, &authority.roots()[0]).unwrap());
         assert_eq!(leaf.validity.until, now() + SERVING_LIFETIME);
         assert_eq!(Validity::of(&parsed).until, leaf.validity.until);
     }
@@ -297,6 +296,7 @@ mod tests {
         let certificate = params.self_signed(&key).unwrap().pem();
         let pem = AuthorityPem {
             roots: certificate.clone(),
+            chain: String::new(),
             certificate,
             key: Secret::new(key.serialize_pem()),
         };

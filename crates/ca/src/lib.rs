@@ -1,6 +1,8 @@
 //! Who may be whom: the authority's key and certificates, and what it signs.
 //!
 //! * [`Authority`]: a root of our own, or one that is read; signs the control plane's certificate.
+//! * [`Request`]: the key of a workload, proved to be its own; [`Authority::issue`] signs it for the
+//!   identity that was proved, and for nothing else.
 //! * [`Validity`]: when a certificate counts, and when it is to be renewed. The clock is an argument.
 //! * [`Tls`]: what a TLS server shows and whom it believes, replaced while it serves.
 //! * [`listen`]: connections after their handshake, with limits on those that never finish it.
@@ -10,13 +12,18 @@
 mod authority;
 pub mod caller;
 mod error;
+mod issue;
 pub mod listen;
 pub mod names;
+mod path;
+mod request;
 mod tls;
 mod validity;
 
 pub use authority::{Authority, AuthorityPem, Leaf, ROOT_LIFETIME, SERVING_LIFETIME};
 pub use error::Error;
+pub use issue::{Issued, Lifetimes, Refused, Serial};
 pub use listen::{Connection, Limits};
+pub use request::{BadRequest, KeyKind, MAX_BYTES, Request};
 pub use tls::Tls;
 pub use validity::Validity;

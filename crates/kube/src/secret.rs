@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 pub const NAME: &str = "istio-ca-secret";
 const TYPE: &str = "istio.io/ca-root";
 const CERTIFICATE: &str = "ca-cert.pem";
+const CHAIN: &str = "cert-chain.pem";
 const KEY: &str = "ca-key.pem";
 const ROOTS: &str = "root-cert.pem";
 
@@ -23,6 +24,8 @@ pub struct Parts {
     pub certificate: String,
     /// `ca-key.pem`.
     pub key: Secret<String>,
+    /// `cert-chain.pem`: what is between the certificate and the roots; may be empty or missing.
+    pub chain: String,
     /// `root-cert.pem`; where it is empty, the certificate is its own root.
     pub roots: String,
 }
@@ -97,7 +100,7 @@ fn object(parts: &Parts) -> Object {
         (CERTIFICATE, bytes(&parts.certificate)),
         (KEY, bytes(parts.key.expose())),
         (ROOTS, bytes(&parts.roots)),
-        ("cert-chain.pem", bytes("")),
+        (CHAIN, bytes(&parts.chain)),
         ("key.pem", bytes("")),
     ];
     Object {
@@ -124,6 +127,7 @@ fn parts(object: &Object, namespace: &Namespace) -> Result<Parts, SecretError> {
     let certificate = text(CERTIFICATE)?;
     Ok(Parts {
         key: Secret::new(text(KEY)?),
+        chain: text(CHAIN).unwrap_or_default(),
         roots: text(ROOTS).unwrap_or_else(|_| certificate.clone()),
         certificate,
     })
@@ -138,6 +142,7 @@ mod tests {
         let own = Parts {
             certificate: "cert".into(),
             key: Secret::new("key".into()),
+            chain: String::new(),
             roots: "root".into(),
         };
         let namespace = Namespace::istio_system();

@@ -146,11 +146,13 @@ impl Keeper {
                 let AuthorityPem {
                     certificate,
                     key,
+                    chain,
                     roots,
                 } = Authority::self_signed(&domain, clock::wall())?;
                 let own = secret::Parts {
                     certificate,
                     key,
+                    chain,
                     roots,
                 };
                 secret::create(&self.client, namespace, &own).await?
@@ -159,11 +161,13 @@ impl Keeper {
         let secret::Parts {
             certificate,
             key,
+            chain,
             roots,
         } = parts;
         Ok(AuthorityPem {
             certificate,
             key,
+            chain,
             roots,
         })
     }
