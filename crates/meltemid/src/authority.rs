@@ -53,6 +53,8 @@ pub(crate) struct Keeper {
     pub(crate) plane: Plane,
     /// What the TLS server shows; `None` until there is something.
     pub(crate) tls: watch::Sender<Option<Arc<Tls>>>,
+    /// What signs certificates of workloads; `None` until it is known.
+    pub(crate) signs: watch::Sender<Option<Arc<Authority>>>,
     /// Whom everybody is to trust, in PEM.
     pub(crate) roots: watch::Sender<Arc<str>>,
     /// Opened with the first certificate.
@@ -61,7 +63,7 @@ pub(crate) struct Keeper {
 
 /// What is served now.
 struct Served {
-    authority: Authority,
+    authority: Arc<Authority>,
     leaf: Leaf,
     tls: Arc<Tls>,
 }
@@ -99,7 +101,7 @@ impl Keeper {
             }
             return Ok(());
         }
-        let authority = Authority::read(pem, now)?;
+        let authority = Arc::new(Authority::read(pem, now)?);
         let leaf = self.sign(&authority)?;
         let tls = match served.as_ref() {
             Some(before) => {
@@ -110,6 +112,7 @@ impl Keeper {
             None => Arc::new(Tls::new(&leaf, authority.roots())?),
         };
         self.announce(&authority);
+        self.signs.send_replace(Some(authority.clone()));
         self.tls.send_replace(Some(tls.clone()));
         self.gate.open();
         *served = Some(Served {

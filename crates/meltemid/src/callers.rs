@@ -25,7 +25,8 @@ pub(crate) struct Callers {
 }
 
 impl Callers {
-    async fn know(&self, credentials: Credentials) -> Result<Caller, Unknown> {
+    /// Who shows these credentials.
+    pub(crate) async fn know(&self, credentials: Credentials) -> Result<Caller, Unknown> {
         let certified = credentials.certificates.first().map(|certificate| {
             let certificate = certificate.as_ref().into();
             identify(&certificate, &self.plane.trust_domains())
