@@ -40,6 +40,7 @@ pub(crate) struct Secure {
     signs: watch::Receiver<Option<Arc<Authority>>>,
     roots: watch::Receiver<Arc<str>>,
     restores: watch::Receiver<u64>,
+    lifetimes: Lifetimes,
     /// For the lock of who publishes the roots.
     campaign: (Campaign, watch::Receiver<bool>),
 }
@@ -94,6 +95,7 @@ impl Secure {
             signs,
             roots,
             restores,
+            lifetimes: config.signing.lifetimes,
             campaign: (Campaign::new(lock, candidate(config), leading), leads),
         }))
     }
@@ -126,6 +128,7 @@ impl Secure {
             signs,
             roots,
             restores,
+            lifetimes,
             campaign,
         } = self;
         let (Some(keeper), Some(socket)) = (keeper, socket) else {
@@ -139,7 +142,7 @@ impl Secure {
         let issuing = Issuing {
             callers,
             authority: signs,
-            lifetimes: Lifetimes::default(),
+            lifetimes,
         };
         let served = serve(socket, tls, (server, issuing), drain.clone());
         tasks.critical("secure xds", served);
