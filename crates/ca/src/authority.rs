@@ -5,7 +5,8 @@
 //! cryptographic library; the time is an argument.
 
 use crate::error::Error;
-use crate::path;
+use crate::path::{self, Anchor};
+use crate::revoked::Revoked;
 use crate::validity::{Validity, unix};
 use meltemi_types::{Secret, TrustDomain};
 use rcgen::{
@@ -15,6 +16,7 @@ use rcgen::{
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
@@ -36,6 +38,8 @@ pub struct AuthorityPem {
     pub chain: String,
     /// `root-cert.pem`: whom everybody trusts.
     pub roots: String,
+    /// `ca-crl.pem`: certificates that count no more; may be empty.
+    pub crl: String,
 }
 
 /// An authority that may sign.
@@ -44,6 +48,9 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     validity: Validity,
     roots: Vec<CertificateDer<'static>>,
+    /// The root that vouches for it.
+    anchor: Anchor,
+    revoked: Arc<Revoked>,
     /// The certificates that proxies show behind their own, in PEM.
     intermediates: Vec<String>,
     /// Its key in DER.
@@ -76,21 +83,25 @@ impl Authority {
     /// # Errors
     /// The cryptographic library fails.
     pub fn self_signed(domain: &TrustDomain, now: SystemTime) -> Result<AuthorityPem, Error> {
-        let key = KeyPair::generate()?;
-        let mut params = parameters(Validity::starting(now, ROOT_LIFETIME));
-        let organization = DnType::OrganizationName;
-        params
-            .distinguished_name
-            .push(organization, domain.as_str());
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        let certificate = params.self_signed(&key)?.pem();
-        Ok(AuthorityPem {
-            roots: certificate.clone(),
-            chain: String::new(),
-            certificate,
-            key: Secret::new(key.serialize_pem()),
-        })
+        root(domain.as_str(), KeyPair::generate()?, now)
+    }
+
+    /// The same self-signed root, with the same key, for another ten years: whoever trusts it
+    /// trusts the next one.
+    ///
+    /// # Errors
+    /// The cryptographic library fails, or it is no root.
+    pub fn renewed(&self, now: SystemTime) -> Result<AuthorityPem, Error> {
+        let der = certificates("ca-cert.pem", &self.pem.certificate)?;
+        let first = der.first().ok_or(Error::NoRoot)?;
+        let certificate = parse("ca-cert.pem", first)?;
+        let mut organizations = certificate.subject().iter_organization();
+        let name = organizations.next().and_then(|name| name.as_str().ok());
+        let key = KeyPair::from_pem(self.pem.key.expose());
+        let key = key.map_err(|why| unreadable("ca-key.pem", why))?;
+        let mut next = root(name.ok_or(Error::NoRoot)?, key, now)?;
+        next.key = self.pem.key.clone();
+        Ok(next)
     }
 
     /// Reads an authority, and makes sure that what it signs will be believed: it may sign, key and
@@ -107,7 +118,8 @@ impl Authority {
         let key = KeyPair::from_pem(pem.key.expose());
         let key = key.map_err(|why| unreadable("ca-key.pem", why))?;
         let roots = certificates("root-cert.pem", &pem.roots)?;
-        let between = path::between(first, certificates("cert-chain.pem", &pem.chain)?, &roots)?;
+        let chain = certificates("cert-chain.pem", &pem.chain)?;
+        let (between, anchor) = path::between(first, chain, &roots)?;
         let validity = path::validity(&certificate, &between)?;
         if !path::may_sign(&certificate) {
             return Err(Error::NotAuthority);
@@ -123,6 +135,8 @@ impl Authority {
         Ok(Self {
             issuer: Issuer::from_ca_cert_der(first, key)?,
             intermediates: path::shown(first, &between, &roots),
+            revoked: Arc::new(Revoked::read(&pem.crl)?),
+            anchor,
             public_key,
             validity,
             roots,
@@ -146,6 +160,27 @@ impl Authority {
     #[must_use]
     pub fn validity(&self) -> Validity {
         self.validity
+    }
+
+    /// Whose certificates count no more.
+    #[must_use]
+    pub fn revoked(&self) -> &Arc<Revoked> {
+        &self.revoked
+    }
+
+    /// When the first of the roots ends, in seconds since 1970; `None` when none can be read.
+    #[must_use]
+    pub fn roots_until(&self) -> Option<SystemTime> {
+        let ends = self.roots.iter().filter_map(|root| {
+            let root = parse("root-cert.pem", root).ok()?;
+            Some(Validity::of(&root).until)
+        });
+        ends.min()
+    }
+
+    /// The root that vouches for it.
+    pub(crate) fn anchor(&self) -> &Anchor {
+        &self.anchor
     }
 
     /// What those who are shown a certificate of ours need besides the roots, in PEM.
@@ -190,6 +225,23 @@ impl Authority {
             validity,
         })
     }
+}
+
+/// A self-signed root of an organization.
+fn root(organization: &str, key: KeyPair, now: SystemTime) -> Result<AuthorityPem, Error> {
+    let mut params = parameters(Validity::starting(now, ROOT_LIFETIME));
+    let kind = DnType::OrganizationName;
+    params.distinguished_name.push(kind, organization);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let certificate = params.self_signed(&key)?.pem();
+    Ok(AuthorityPem {
+        roots: certificate.clone(),
+        chain: String::new(),
+        certificate,
+        key: Secret::new(key.serialize_pem()),
+        crl: String::new(),
+    })
 }
 
 /// A certificate of nobody for nothing, in that span.
@@ -299,6 +351,7 @@ mod tests {
             chain: String::new(),
             certificate,
             key: Secret::new(key.serialize_pem()),
+            crl: String::new(),
         };
         assert!(matches!(
             Authority::read(pem, now()),

@@ -14,8 +14,22 @@ use x509_parser::certificate::X509Certificate;
 const CHAIN: &str = "cert-chain.pem";
 const ROOTS: &str = "root-cert.pem";
 
-/// The certificates between `first` and one of `roots`, each signed by the next; empty when a root
-/// has signed it, or when it is one.
+/// Whom one trusts with a root: its name and its key. A root that is renewed with its key is no
+/// other one.
+pub(crate) type Anchor = (Vec<u8>, Vec<u8>);
+
+/// Whom one trusts with this root.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn anchor(root: &CertificateDer<'_>) -> Result<Anchor, Error> {
+    let root = parse(ROOTS, root)?;
+    let key = root.public_key().raw.to_vec();
+    Ok((root.subject().as_raw().to_vec(), key))
+}
+
+/// The certificates between `first` and one of `roots`, each signed by the next, and that root; none
+/// when a root has signed it, or when it is one.
 ///
 /// # Errors
 /// There is no path, or one of the certificates cannot be read.
@@ -23,7 +37,7 @@ pub(crate) fn between(
     first: &CertificateDer<'static>,
     mut chain: Vec<CertificateDer<'static>>,
     roots: &[CertificateDer<'static>],
-) -> Result<Vec<CertificateDer<'static>>, Error> {
+) -> Result<(Vec<CertificateDer<'static>>, Anchor), Error> {
     chain.retain(|one| one != first && !roots.contains(one));
     let mut path = Vec::new();
     let mut last = first.clone();
@@ -31,7 +45,7 @@ pub(crate) fn between(
         let certificate = parse(CHAIN, &last)?;
         for root in roots {
             if is_signed(&certificate, root)? {
-                return Ok(path);
+                return Ok((path, anchor(root)?));
             }
         }
         let mut next = None;
@@ -70,7 +84,8 @@ pub(crate) fn shown(
     all.map(|one| pem_of(one)).collect()
 }
 
-fn pem_of(der: &CertificateDer<'_>) -> String {
+/// A certificate in PEM.
+pub(crate) fn pem_of(der: &CertificateDer<'_>) -> String {
     let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
     pem::encode_config(&pem::Pem::new("CERTIFICATE", der.as_ref()), config)
 }

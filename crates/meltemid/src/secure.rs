@@ -78,10 +78,12 @@ impl Secure {
             signs: sign,
             roots: publish,
             gate: readiness.gate("certificate"),
+            settle: config.signing.settle,
         });
         let callers = Arc::new(Callers {
             plane: plane.clone(),
             reviewer,
+            authority: signs.clone(),
             cluster: config.cluster.clone(),
             namespace: config.namespace.clone(),
         });

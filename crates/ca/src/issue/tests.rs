@@ -184,6 +184,7 @@ fn plugged_in() -> (String, String, AuthorityPem) {
         key: Secret::new(lower_key.serialize_pem()),
         chain: String::new(),
         roots: root_pem.clone(),
+        crl: String::new(),
     };
     (root_pem, upper_pem, pem)
 }
