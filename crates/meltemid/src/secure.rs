@@ -13,8 +13,8 @@ use bytes::Bytes;
 use futures::stream::unfold;
 use meltemi_ca::{Connection, Limits, Tls, listen};
 use meltemi_kube::{
-    Campaign, Candidate, Client, ConnectError, Lock, Patience, RootPublisher, Seen, TokenReviewer,
-    connect,
+    AccessReviewer, Campaign, Candidate, Client, ConnectError, Lock, Patience, RootPublisher, Seen,
+    TokenReviewer, connect,
 };
 use meltemi_runtime::drain::Drain;
 use meltemi_runtime::ready::Readiness;
@@ -91,6 +91,11 @@ impl Secure {
             restores,
             campaign: (Campaign::new(lock, candidate(config), leading), leads),
         }))
+    }
+
+    /// Who tells which accounts may read Secrets.
+    pub(crate) fn access_reviewer(&self) -> AccessReviewer {
+        AccessReviewer::new(self.client.clone())
     }
 
     /// What writes status; only where the mesh is served, so not for a look at a cluster.
