@@ -107,6 +107,14 @@ impl Follower {
         }
     }
 
+    /// Nobody waits for its first list.
+    pub(crate) fn beside(self) -> Self {
+        Self {
+            synced: true,
+            ..self
+        }
+    }
+
     /// Follows until nobody listens any more.
     pub(crate) async fn run(mut self) -> Stopped {
         loop {
