@@ -59,6 +59,7 @@ const MAY_IMPORT: [(&str, &[&str]); 26] = [
             "schema",
             "simulate",
             "kube",
+            "ca",
         ],
     ),
     ("meltemi-xtask", ANY),
