@@ -1,25 +1,165 @@
 //! Who the workload is: a key and a certificate, from a certificate authority or from files, renewed
-//! before they end.
+//! before they end (platform.md 3.11).
+//!
+//! What is held stays until its successor is in hand, also past its end, also when the authority is
+//! away for days: nothing to show would be worse.
 
-use meltemi_types::Secret;
+mod ask;
+mod key;
+mod material;
+mod mounted;
+mod output;
+mod schedule;
+
+pub use ask::Authority;
+pub use key::Algorithm;
+pub use material::{Material, Unusable};
+pub(crate) use material::{certified, pair};
+pub use mounted::Mounted;
+pub use schedule::Grace;
+
+use crate::backoff::{Backoff, draw};
+use crate::families;
+use crate::files::Files;
+use meltemi_runtime::drain::Drain;
+use schedule::{Moment, Schedule};
+use std::convert::Infallible;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, UNIX_EPOCH};
 use tokio::sync::watch;
 
-/// What proves who the workload is.
-#[derive(Debug)]
-pub(crate) struct Material {
-    /// The certificate and those between it and a root, PEM.
-    pub(crate) chain: Vec<u8>,
-    /// Its key, PEM.
-    pub(crate) key: Secret<Vec<u8>>,
-    /// The roots that peers are held to, PEM.
-    pub(crate) roots: Vec<u8>,
-    /// The serial number of the certificate, in hexadecimal.
-    pub(crate) serial: String,
-    /// When the certificate ends.
-    pub(crate) not_after: SystemTime,
-}
+/// The wait after a first failure, and the longest.
+const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// The wait after files did not fit together.
+const UNFIT: Duration = Duration::from_secs(1);
 
 /// The newest material; `None` until there is any.
-pub(crate) type Held = watch::Receiver<Option<Arc<Material>>>;
+pub type Held = watch::Receiver<Option<Arc<Material>>>;
+
+/// Where key and certificate come from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// An authority signs a key that is made here.
+    Authority(Authority),
+    /// Somebody else puts them into files.
+    Mounted(Mounted),
+}
+
+/// Where they come from, and where they go.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where they come from.
+    pub source: Source,
+    /// The directory where they are also written: `OUTPUT_CERTS`.
+    pub output: Option<PathBuf>,
+}
+
+/// Keeps key and certificate.
+#[derive(Debug)]
+pub struct Identity {
+    settings: Settings,
+    files: Files,
+    held: watch::Sender<Option<Arc<Material>>>,
+}
+
+impl Identity {
+    /// Holds nothing before it runs.
+    #[must_use]
+    pub fn new(settings: Settings, files: Files) -> (Self, Held) {
+        let (held, receiver) = watch::channel(None);
+        let identity = Self {
+            settings,
+            files,
+            held,
+        };
+        (identity, receiver)
+    }
+
+    /// Runs until drained.
+    ///
+    /// # Errors
+    /// None: what fails is tried again.
+    pub async fn run(self, mut drain: Drain) -> Result<(), Infallible> {
+        let course = async {
+            match &self.settings.source {
+                Source::Authority(authority) => self.renew(authority).await,
+                Source::Mounted(mounted) => self.follow(mounted).await,
+            }
+        };
+        tokio::select! {
+            () = course => {}
+            () = drain.started() => {}
+        }
+        Ok(())
+    }
+
+    /// Asks the authority, again when half of the life is over.
+    async fn renew(&self, authority: &Authority) {
+        let mut backoff = Backoff::new(WAITS.0, WAITS.1);
+        loop {
+            metrics::counter!(families::ASKED).increment(1);
+            match authority.ask().await {
+                Ok(material) => {
+                    backoff.reset();
+                    let life = (material.not_before, material.not_after);
+                    self.hold(material);
+                    let due = Schedule::new(life, authority.grace, (draw(), Moment::now()));
+                    due.sleep().await;
+                }
+                Err(error) => {
+                    metrics::counter!(families::REFUSED).increment(1);
+                    let wait = backoff.next(draw());
+                    let held = self.held.borrow().is_some();
+                    tracing::warn!(%error, held, ?wait, "no certificate was issued");
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    /// Reads the files whenever they change.
+    async fn follow(&self, mounted: &Mounted) {
+        for path in mounted.paths() {
+            self.files.follow(path);
+        }
+        let mut changes = self.files.changes();
+        loop {
+            match mounted.read() {
+                Ok(material) => {
+                    let same = |held: &Arc<Material>| held.same(&material);
+                    if !self.held.borrow().as_ref().is_some_and(same) {
+                        self.hold(material);
+                    }
+                    changes.next().await;
+                }
+                Err(error) => {
+                    let held = self.held.borrow().is_some();
+                    tracing::warn!(%error, held, "the mounted certificate is not used");
+                    // Not always an event: the directory may appear first.
+                    let _ = tokio::time::timeout(UNFIT, changes.next()).await;
+                    for path in mounted.paths() {
+                        self.files.follow(path);
+                    }
+                }
+            }
+        }
+    }
+
+    fn hold(&self, material: Material) {
+        let Material {
+            serial, not_after, ..
+        } = &material;
+        tracing::info!(%serial, "the workload has a certificate");
+        let ends = not_after.duration_since(UNIX_EPOCH).unwrap_or_default();
+        metrics::gauge!(families::ENDS, "resource_name" => "default").set(ends.as_secs_f64());
+        let material = Arc::new(material);
+        self.held.send_replace(Some(material.clone()));
+        if let Some(directory) = &self.settings.output
+            && let Err(error) = output::write(directory, &material)
+        {
+            let directory = directory.display();
+            tracing::warn!(%error, %directory, "the files keep the certificate before");
+        }
+    }
+}
