@@ -17,8 +17,8 @@ pub(crate) const RESPONSES: &str = "istio_agent_xds_proxy_responses";
 pub(crate) const ASKED: &str = "istio_agent_num_outgoing_requests";
 /// Signing requests that failed.
 pub(crate) const REFUSED: &str = "istio_agent_num_failed_outgoing_requests";
-/// Seconds until the certificate ends, as of its issuing a gauge of the moment it ends.
-pub(crate) const ENDS: &str = "istio_agent_cert_expiry_timestamp";
+/// Seconds until the certificate ends.
+pub(crate) const ENDS: &str = "istio_agent_cert_expiry_seconds";
 
 /// What the program must announce to the recorder.
 pub const FAMILIES: [Family; 8] = [
@@ -34,7 +34,7 @@ pub const FAMILIES: [Family; 8] = [
     counter(REFUSED, "Signing requests that failed."),
     Family {
         name: ENDS,
-        help: "When the certificate ends, in seconds since 1970.",
+        help: "Seconds until the certificate ends; below zero when it has.",
         shape: Shape::Gauge,
     },
 ];

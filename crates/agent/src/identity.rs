@@ -26,13 +26,16 @@ use schedule::{Moment, Schedule};
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
 /// The wait after a first failure, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 /// The wait after files did not fit together.
 const UNFIT: Duration = Duration::from_secs(1);
+
+/// How often the time that is left is measured.
+const MEASURE: Duration = Duration::from_secs(5);
 
 /// The newest material; `None` until there is any.
 pub type Held = watch::Receiver<Option<Arc<Material>>>;
@@ -89,9 +92,26 @@ impl Identity {
         };
         tokio::select! {
             () = course => {}
+            () = self.measure() => {}
             () = drain.started() => {}
         }
         Ok(())
+    }
+
+    /// Says how long the certificate still counts.
+    async fn measure(&self) {
+        let mut ticks = tokio::time::interval(MEASURE);
+        loop {
+            ticks.tick().await;
+            let Some(until) = self.held.borrow().as_ref().map(|held| held.not_after) else {
+                continue;
+            };
+            let left = match until.duration_since(SystemTime::now()) {
+                Ok(left) => left.as_secs_f64(),
+                Err(over) => -over.duration().as_secs_f64(),
+            };
+            metrics::gauge!(families::ENDS, "resource_name" => "default").set(left);
+        }
     }
 
     /// Asks the authority, again when half of the life is over.
@@ -147,12 +167,7 @@ impl Identity {
     }
 
     fn hold(&self, material: Material) {
-        let Material {
-            serial, not_after, ..
-        } = &material;
-        tracing::info!(%serial, "the workload has a certificate");
-        let ends = not_after.duration_since(UNIX_EPOCH).unwrap_or_default();
-        metrics::gauge!(families::ENDS, "resource_name" => "default").set(ends.as_secs_f64());
+        tracing::info!(serial = material.serial, "the workload has a certificate");
         let material = Arc::new(material);
         self.held.send_replace(Some(material.clone()));
         if let Some(directory) = &self.settings.output
@@ -163,3 +178,6 @@ impl Identity {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,20 @@
 //! * [`upstream`]: a gRPC server that must prove who it is before it is told anything.
 //! * [`files`]: hears of files that were replaced.
 #![deny(missing_docs)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        reason = "a test panics when it fails"
+    )
+)]
 
 pub mod ads;
+#[cfg(test)]
+mod authority_double;
 mod backoff;
 pub mod families;
 pub mod files;

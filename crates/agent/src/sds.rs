@@ -155,3 +155,6 @@ impl Service {
         Response::new(stream::open((talk, desk), requests, ended))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,7 +128,11 @@ impl Upstream {
     }
 
     /// HTTP/2 on a stream that is trusted. There is no second connection behind one's back.
-    async fn speak(&self, stream: Box<dyn Stream>, scheme: &str) -> Result<Channel, UpstreamError> {
+    pub(crate) async fn speak(
+        &self,
+        stream: Box<dyn Stream>,
+        scheme: &str,
+    ) -> Result<Channel, UpstreamError> {
         let bad = || UpstreamError::Address(self.address.clone());
         let uri = |scheme: &str| format!("{scheme}://{}", self.address).parse::<Uri>();
         let endpoint = Endpoint::from(uri("http").map_err(|_| bad())?)
@@ -216,7 +220,7 @@ async fn within<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
 }
 
 /// A connection, encrypted or not.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 

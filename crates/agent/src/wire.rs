@@ -9,9 +9,11 @@ use crate::envoy::{Admin, write_private};
 use crate::life::{End, Life};
 use crate::status::{self, Pages, Ready};
 use crate::{INTERNAL, USAGE};
+use meltemi_agent::ads::{Course, Relay};
 use meltemi_agent::files::Files;
-use meltemi_agent::identity::Identity;
+use meltemi_agent::identity::{Held, Identity};
 use meltemi_agent::sds::{self, Owner, Secrets, Sources};
+use meltemi_bootstrap::XdsServer;
 use meltemi_runtime::drain::{self, Drain, Signals};
 use meltemi_runtime::metrics::Metrics;
 use meltemi_runtime::ready::Readiness;
@@ -107,9 +109,11 @@ async fn live(args: &Proxy) -> Result<u8, Failure> {
     // 4 spawn
     let mut tasks = Tasks::new();
     tasks.best_effort("metrics", metrics.clone().run(drain.clone()));
+    let held = certify(&mut config, &mut tasks, &drain).await?;
+    let course = relay(&config, held, (&mut tasks, &drain))?;
     if let Some(socket) = socket {
         let pages = Pages {
-            ready: Ready::new(admin.clone(), gates.clone(), None),
+            ready: Ready::new(admin.clone(), gates.clone(), course),
             probers: config.probers.clone(),
             merge: config.merge.clone(),
             metrics,
@@ -121,7 +125,6 @@ async fn live(args: &Proxy) -> Result<u8, Failure> {
             status::serve(socket, Arc::new(pages), drain.clone()),
         );
     }
-    certify(&mut config, &mut tasks, &drain).await?;
     // 5 start Envoy
     let file = prepared(&config)?;
     let envoy = config.envoy.start(&file);
@@ -151,7 +154,7 @@ async fn live(args: &Proxy) -> Result<u8, Failure> {
 const FILES_SOCKET: &str = "./var/run/secrets/credential-uds/files-socket";
 
 /// Starts what gets the workload its certificate and what gives it to Envoy.
-async fn certify(config: &mut Config, tasks: &mut Tasks, drain: &Drain) -> Result<(), Failure> {
+async fn certify(config: &mut Config, tasks: &mut Tasks, drain: &Drain) -> Result<Held, Failure> {
     let files = Files::new();
     let owner = sds::owner(&config.sds.socket).await;
     let held = match (config.identity.take(), owner) {
@@ -168,14 +171,30 @@ async fn certify(config: &mut Config, tasks: &mut Tasks, drain: &Drain) -> Resul
         config.bootstrap.sds_files = Some(FILES_SOCKET.to_owned());
     }
     let sources = Sources {
-        held,
+        held: held.clone(),
         bundle: watch::channel(Arc::from([])).1,
         files,
     };
     let secrets = Secrets::listen(&config.sds, sources);
     let secrets = secrets.map_err(|e| (UNAVAILABLE, chain(&e)))?;
     tasks.critical("sds", secrets.run(drain.clone()));
-    Ok(())
+    Ok(held)
+}
+
+/// Starts what stands between Envoy and the control plane, unless Envoy speaks to it itself; says
+/// how the conversation goes.
+fn relay(
+    config: &Config,
+    held: Held,
+    (tasks, drain): (&mut Tasks, &Drain),
+) -> Result<Option<watch::Receiver<Course>>, Failure> {
+    let XdsServer::Uds(_) = config.bootstrap.xds else {
+        return Ok(None);
+    };
+    let relay = Relay::listen(config.ads.clone(), held);
+    let (relay, seen) = relay.map_err(|e| (UNAVAILABLE, chain(&e)))?;
+    tasks.critical("ads", relay.run(drain.clone()));
+    Ok(Some(seen.course))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {

@@ -36,7 +36,9 @@ impl App {
     /// # Errors
     /// The port is taken.
     pub fn start(address: SocketAddr, answers: &[(&str, Answer)]) -> Result<Self> {
-        let answers = answers.iter().map(|(path, a)| ((*path).to_owned(), a.clone()));
+        let answers = answers
+            .iter()
+            .map(|(path, a)| ((*path).to_owned(), a.clone()));
         let answers: Arc<BTreeMap<String, Answer>> = Arc::new(answers.collect());
         let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
@@ -57,7 +59,10 @@ impl App {
     /// The heads of all requests so far, in lower case.
     #[must_use]
     pub fn seen(&self) -> Vec<String> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -81,7 +86,11 @@ fn serve(stream: &TcpStream, answers: &BTreeMap<String, Answer>, seen: &Seen) ->
         };
         let answer = answers.get(path).unwrap_or(&missing);
         std::thread::sleep(answer.delay);
-        let status = if answer.status == 0 { 200 } else { answer.status };
+        let status = if answer.status == 0 {
+            200
+        } else {
+            answer.status
+        };
         let text = format!(
             "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n{}\r\n{}",
             answer.body.len(),

@@ -98,7 +98,10 @@ impl Pod {
     pub fn start(&mut self) -> Result<()> {
         let root = self.scratch.path().join("root");
         std::fs::create_dir_all(root.join("etc/istio/pod"))?;
-        std::fs::write(root.join("etc/istio/pod/labels"), "app=\"shop\"\nversion=\"v1\"\n")?;
+        std::fs::write(
+            root.join("etc/istio/pod/labels"),
+            "app=\"shop\"\nversion=\"v1\"\n",
+        )?;
         // A container starts at the root of its files.
         let mut spec = Spec::new("agent", "/usr/bin/env".as_ref(), self.scratch.path())
             .option("--chdir", root)
@@ -154,7 +157,6 @@ impl Pod {
             ("ISTIO_META_INTERCEPTION_MODE", "NONE".to_owned()),
             ("PROXY_CONFIG", config.to_string()),
             ("MELTEMI_LISTEN_ADDRESS", self.address.to_string()),
-            ("MELTEMI_XDS_PROXY", "false".to_owned()),
         ];
         let fixed = fixed.map(|(name, value)| (name.to_owned(), value));
         Ok(fixed.into_iter().chain(self.env.clone()).collect())
@@ -166,7 +168,9 @@ impl Pod {
     /// It cannot be run.
     pub fn run(&self, words: &[&str]) -> Result<Output> {
         let mut command = Command::new(program()?);
-        command.args(words).env("MELTEMI_LISTEN_ADDRESS", self.address.to_string());
+        command
+            .args(words)
+            .env("MELTEMI_LISTEN_ADDRESS", self.address.to_string());
         Ok(command.output()?)
     }
 
@@ -290,7 +294,10 @@ fn program() -> Result<PathBuf> {
 /// # Errors
 /// There is no such process.
 pub fn kill(signal: &str, pid: u32) -> Result<()> {
-    let status = Command::new("kill").arg(signal).arg(pid.to_string()).status()?;
+    let status = Command::new("kill")
+        .arg(signal)
+        .arg(pid.to_string())
+        .status()?;
     ensure!(status.success(), "process {pid} cannot be told {signal}");
     Ok(())
 }

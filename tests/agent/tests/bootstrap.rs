@@ -4,8 +4,8 @@ use anyhow::{Context, Result, ensure};
 use meltemi_bootstrap::{
     AdminAddress, AgentBootstrap, Doors, LogLines, NodeFacts, Selection, XdsProtocol, XdsServer,
 };
-use meltemi_testkit::paths::{Scratch, repository};
 use meltemi_testkit::envoy;
+use meltemi_testkit::paths::{Scratch, repository};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -71,7 +71,11 @@ fn judged(name: &str, facts: &AgentBootstrap) -> Result<()> {
     }
     let wanted = std::fs::read_to_string(&path);
     let wanted = wanted.with_context(|| format!("{} (BLESS=1 writes it)", path.display()))?;
-    ensure!(wanted == text, "{} differs (BLESS=1 writes it):\n{text}", path.display());
+    ensure!(
+        wanted == text,
+        "{} differs (BLESS=1 writes it):\n{text}",
+        path.display()
+    );
     let scratch = Scratch::new(name)?;
     envoy::validate(&envoy::find()?, &found, scratch.path())
 }

@@ -34,16 +34,32 @@ fn a_pod_becomes_ready_and_can_be_asked() -> Result<()> {
     ensure!(wait.status.success(), "{wait:?}");
     let stats = pod.run(&["request", "GET", "stats"])?;
     let text = String::from_utf8_lossy(&stats.stdout);
-    ensure!(stats.status.success() && text.contains("server.state: 0"), "{text}");
+    ensure!(
+        stats.status.success() && text.contains("server.state: 0"),
+        "{text}"
+    );
     let other = pod.run(&["request", "GET", "stats", "--debug-port", "8080"])?;
     let why = String::from_utf8_lossy(&other.stderr);
-    ensure!(!other.status.success() && why.contains("--debug-port 8080"), "{why}");
-    ensure!(pod.get(INBOUND, "/")?.text() == "hello", "the application is not reached");
+    ensure!(
+        !other.status.success() && why.contains("--debug-port 8080"),
+        "{why}"
+    );
+    ensure!(
+        pod.get(INBOUND, "/")?.text() == "hello",
+        "the application is not reached"
+    );
     ensure!(!app.seen().is_empty(), "it was not asked");
     let door = pod.get(15090, "/stats/prometheus")?;
-    ensure!(door.text().contains("envoy_server_state"), "{}", door.text());
+    ensure!(
+        door.text().contains("envoy_server_state"),
+        "{}",
+        door.text()
+    );
     let memory = memory(pod.agent()?.pid())?;
-    println!("ready after {} ms, the agent holds {memory} KiB", elapsed.as_millis());
+    println!(
+        "ready after {} ms, the agent holds {memory} KiB",
+        elapsed.as_millis()
+    );
     ensure!(memory < MEMORY, "the agent holds {memory} KiB");
     pod.agent()?.stop(SOON).map(drop)
 }
@@ -61,13 +77,19 @@ fn the_bootstrap_is_private_and_envoy_takes_it() -> Result<()> {
     let mut pod = Pod::new("agent-bootstrap")?;
     pod.config = json!({"runtimeValues": {"mine": "1"}, "extraStatTags": ["mine"]});
     pod.start_ready()?;
-    let path = pod.scratch.path().join("root/etc/istio/proxy/envoy-rev.json");
+    let path = pod
+        .scratch
+        .path()
+        .join("root/etc/istio/proxy/envoy-rev.json");
     let mode = std::fs::metadata(&path)?.permissions().mode();
     ensure!(mode & 0o777 == 0o600, "{mode:o}");
     let bootstrap: Value = serde_json::from_str(&std::fs::read_to_string(&path)?)?;
     envoy::validate(&envoy::find()?, &bootstrap, pod.scratch.path())?;
     let labels = bootstrap.pointer("/node/metadata/LABELS");
-    ensure!(labels == Some(&json!({"app": "shop", "version": "v1"})), "{labels:?}");
+    ensure!(
+        labels == Some(&json!({"app": "shop", "version": "v1"})),
+        "{labels:?}"
+    );
     Ok(())
 }
 
@@ -77,7 +99,12 @@ fn without_a_control_plane_the_pod_is_not_ready_and_says_why() -> Result<()> {
     pod.start()?;
     let why = wait::until("the agent to answer", SOON, || {
         let response = pod.get(15020, "/healthz/ready")?;
-        ensure!(response.status == 503, "{} {}", response.status, response.text());
+        ensure!(
+            response.status == 503,
+            "{} {}",
+            response.status,
+            response.text()
+        );
         let text = response.text();
         Ok(text.contains("has not accepted").then_some(text))
     })?;
@@ -95,7 +122,11 @@ fn when_envoy_dies_the_agent_ends_and_says_how() -> Result<()> {
     kill("-KILL", pod.envoy()?)?;
     let code = pod.ended(SOON)?;
     ensure!(code == 137, "{code}");
-    ensure!(pod.log().contains("memory limit is too small"), "{}", pod.log());
+    ensure!(
+        pod.log().contains("memory limit is too small"),
+        "{}",
+        pod.log()
+    );
     Ok(())
 }
 
@@ -121,12 +152,19 @@ fn a_wrong_setting_is_named() -> Result<()> {
         Ok(()) => pod.ended(SOON)?,
         // It may have ended before it was seen.
         Err(error) => {
-            ensure!(format!("{error:#}").contains("ISTIO_KUBE_APP_PROBERS"), "{error:#}");
+            ensure!(
+                format!("{error:#}").contains("ISTIO_KUBE_APP_PROBERS"),
+                "{error:#}"
+            );
             return Ok(());
         }
     };
     ensure!(code == 64, "{code}");
-    ensure!(pod.log().contains("ISTIO_KUBE_APP_PROBERS"), "{}", pod.log());
+    ensure!(
+        pod.log().contains("ISTIO_KUBE_APP_PROBERS"),
+        "{}",
+        pod.log()
+    );
     Ok(())
 }
 
@@ -139,7 +177,10 @@ struct Load {
 
 impl Load {
     fn start(pod: &Pod) -> Self {
-        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+        let (stop, done) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicU32::new(0)),
+        );
         let (ended, count, address) = (stop.clone(), done.clone(), pod.at(INBOUND));
         let thread = std::thread::spawn(move || {
             while !ended.load(Ordering::Relaxed) {
@@ -188,8 +229,14 @@ fn a_drain_fails_no_request() -> Result<()> {
     let done = load.end()?;
     let code = pod.ended(SOON)?;
     let took = told.elapsed();
-    println!("{done} requests, none failed; the end came {} ms after the signal", took.as_millis());
-    ensure!(code == 0 && took >= Duration::from_secs(6), "{code} after {took:?}");
+    println!(
+        "{done} requests, none failed; the end came {} ms after the signal",
+        took.as_millis()
+    );
+    ensure!(
+        code == 0 && took >= Duration::from_secs(6),
+        "{code} after {took:?}"
+    );
     Ok(())
 }
 
@@ -240,8 +287,19 @@ fn a_native_sidecar_drains_first_and_ends_when_told() -> Result<()> {
     pod.start_ready()?;
     ensure!(pod.post(15020, "/drain")?.status == 200, "no drain");
     pod.wait_logged("draining")?;
-    ensure!(pod.get(INBOUND, "/")?.text() == "hello", "it serves no more");
+    ensure!(
+        pod.get(INBOUND, "/")?.text() == "hello",
+        "it serves no more"
+    );
     pod.signal("-TERM")?;
     ensure!(pod.ended(SOON)? == 0, "{}", pod.log());
     Ok(())
+}
+
+#[test]
+fn envoy_may_speak_to_the_control_plane_itself() -> Result<()> {
+    let mut pod = Pod::new("agent-direct")?;
+    pod.env = vec![("MELTEMI_XDS_PROXY".into(), "false".into())];
+    pod.start_ready()?;
+    pod.agent()?.stop(SOON).map(drop)
 }

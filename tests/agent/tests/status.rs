@@ -68,7 +68,12 @@ fn the_kubelet_is_told_what_the_application_says() -> Result<()> {
         ("/elsewhere", 404),
     ] {
         let found = pod.get(15020, path)?;
-        ensure!(found.status == status, "{path}: {} {}", found.status, found.text());
+        ensure!(
+            found.status == status,
+            "{path}: {} {}",
+            found.status,
+            found.text()
+        );
     }
     ensure!(pod.get(15020, "/app-health/big/livez")?.body.len() == 10 << 10);
     let headers = [("user-agent", "kube-probe/1.33")];
@@ -135,7 +140,10 @@ fn a_target_that_fails_costs_its_own_metrics_only() -> Result<()> {
     let found = pod.send(15020, "/metrics", &accept)?;
     let whole = found.text();
     ensure!(found.header("content-type").starts_with("text/plain"));
-    ensure!(whole.contains("\napp_orders_total 7\napp_own 1\n"), "{whole}");
+    ensure!(
+        whole.contains("\napp_orders_total 7\napp_own 1\n"),
+        "{whole}"
+    );
     ensure!(!whole.contains("# EOF"), "{whole}");
     let again = pod.get(15020, "/metrics")?.text();
     let failures = "istio_agent_scrape_failures_total{type=\"application\"} 2";

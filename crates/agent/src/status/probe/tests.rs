@@ -38,7 +38,9 @@ async fn health(
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     let frames = [Ok(Frame::data(answer)), Ok(Frame::trailers(trailers))];
-    Ok(http::Response::new(StreamBody::new(futures::stream::iter(frames))))
+    Ok(http::Response::new(StreamBody::new(futures::stream::iter(
+        frames,
+    ))))
 }
 
 #[tokio::test]
@@ -62,9 +64,7 @@ async fn grpc_says_whether_a_service_serves() {
 }
 
 /// Answers 204 to HTTP/2 and 200 to HTTP/1.1.
-async fn versioned(
-    request: Request<Incoming>,
-) -> Result<http::Response<Full<Bytes>>, Infallible> {
+async fn versioned(request: Request<Incoming>) -> Result<http::Response<Full<Bytes>>, Infallible> {
     let mut response = http::Response::new(Full::default());
     if request.version() == axum::http::Version::HTTP_2 {
         *response.status_mut() = StatusCode::NO_CONTENT;
@@ -93,13 +93,19 @@ async fn https_is_probed_whatever_the_certificate() {
             let io = TokioIo::new(acceptor.accept(stream).await.unwrap());
             let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
             tokio::spawn(async move {
-                server.serve_connection(io, service_fn(versioned)).await.ok();
+                server
+                    .serve_connection(io, service_fn(versioned))
+                    .await
+                    .ok();
             });
         }
     });
     let mut all = probers(&serde_json::json!({"/app-health/a/livez":
         {"httpGet": {"port": port, "scheme": "HTTPS"}, "timeoutSeconds": 5}}));
-    assert_eq!(asked(&all, "/app-health/a/livez").await, StatusCode::NO_CONTENT);
+    assert_eq!(
+        asked(&all, "/app-health/a/livez").await,
+        StatusCode::NO_CONTENT
+    );
     all.http2 = false;
     assert_eq!(asked(&all, "/app-health/a/livez").await, StatusCode::OK);
 }
