@@ -44,7 +44,7 @@ pub type Held = watch::Receiver<Option<Arc<Material>>>;
 #[derive(Clone, Debug)]
 pub enum Source {
     /// An authority signs a key that is made here.
-    Authority(Authority),
+    Authority(Box<Authority>),
     /// Somebody else puts them into files.
     Mounted(Mounted),
 }

@@ -1,12 +1,17 @@
 //! Flags, in our spelling and in istiod's, and the environment, into one plain `Config`.
 
+mod identity;
+
 use clap::{Parser, ValueEnum};
+use identity::IdentityArgs;
 use meltemi_kube::Access;
 use meltemi_runtime::trace::Format;
 use meltemi_types::{ClusterId, Namespace};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub(crate) use identity::Signing;
 
 /// The control plane of Meltemi, an Istio-compatible service mesh for stock Envoy.
 ///
@@ -138,6 +143,8 @@ pub(crate) struct Args {
     /// Set inside of a pod.
     #[arg(long, env = "KUBERNETES_SERVICE_HOST", hide = true)]
     kubernetes_service_host: Option<String>,
+    #[command(flatten)]
+    identity: IdentityArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -165,6 +172,8 @@ pub(crate) struct Config {
     pub(crate) controlz: Option<SocketAddr>,
     /// The audiences that tokens must have one of, separated by commas.
     pub(crate) audience: String,
+    /// How certificates of workloads are signed.
+    pub(crate) signing: Signing,
     /// The strict profile.
     pub(crate) strict: bool,
     pub(crate) port_file: Option<PathBuf>,
@@ -214,6 +223,7 @@ impl Args {
             revision_tags,
             custom_host,
             kubernetes_service_host,
+            identity,
         } = self;
         let in_pod = kubernetes_service_host.is_some_and(|host| !host.is_empty());
         let access = access(kubeconfig, in_pod && config_dir.is_empty());
@@ -240,6 +250,7 @@ impl Args {
             mesh_networks: networks_config,
             controlz: controlz(ctrlz_port, in_pod),
             audience: token_audiences,
+            signing: identity.read()?,
             strict: profile == "strict",
             secure_grpc: address("--secureGRPCAddr", &secure_grpc)?,
             hosts: listed(&custom_host),

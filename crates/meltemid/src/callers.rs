@@ -3,14 +3,17 @@
 //! Istio's order (platform.md 4.2). A token that is bound to no pod is a person's with a tool, and
 //! gets debug types only.
 
+use crate::clock;
 use crate::plane::Plane;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use meltemi_ca::caller::identify;
+use meltemi_ca::Authority;
+use meltemi_ca::caller::{Accepted, Certified, Nobody, identify};
 use meltemi_kube::{BoundPod, TokenError, TokenReviewer, TokenUser};
 use meltemi_types::{ClusterId, Namespace};
 use meltemi_xds::{Account, Authenticator, Caller, Credentials, Identity, Unknown};
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// Knows callers.
 #[derive(Clone)]
@@ -18,6 +21,8 @@ pub(crate) struct Callers {
     pub(crate) plane: Plane,
     /// The API server of our own cluster.
     pub(crate) reviewer: Arc<TokenReviewer>,
+    /// Says whose certificates are revoked; `None` until it is known.
+    pub(crate) authority: watch::Receiver<Option<Arc<Authority>>>,
     /// That cluster.
     pub(crate) cluster: ClusterId,
     /// Whose accounts see everything on the debug pages.
@@ -25,11 +30,22 @@ pub(crate) struct Callers {
 }
 
 impl Callers {
-    async fn know(&self, credentials: Credentials) -> Result<Caller, Unknown> {
-        let certified = credentials.certificates.first().map(|certificate| {
-            let certificate = certificate.as_ref().into();
-            identify(&certificate, &self.plane.trust_domains())
-        });
+    /// Who is in a certificate that the handshake has verified.
+    fn read(&self, certificate: &[u8]) -> Result<Certified, Nobody> {
+        let revoked = self.authority.borrow().clone();
+        let revoked = revoked.map(|authority| authority.revoked().clone());
+        let accepted = Accepted {
+            domains: &self.plane.trust_domains(),
+            revoked: &revoked.unwrap_or_default(),
+            now: clock::wall(),
+        };
+        identify(&certificate.into(), accepted)
+    }
+
+    /// Who shows these credentials.
+    pub(crate) async fn know(&self, credentials: Credentials) -> Result<Caller, Unknown> {
+        let certificate = credentials.certificates.first();
+        let certified = certificate.map(|certificate| self.read(certificate));
         let token = match (certified, credentials.token) {
             (Some(Ok(certified)), _) => {
                 return Ok(Caller {

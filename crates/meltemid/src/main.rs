@@ -13,6 +13,7 @@ mod desk;
 mod events;
 mod families;
 mod http;
+mod issuing;
 mod node;
 mod plane;
 mod port_file;

@@ -7,11 +7,12 @@ use crate::args::Config;
 use crate::authority::{Keeper, Names};
 use crate::callers::Callers;
 use crate::desk::Desk;
+use crate::issuing::Issuing;
 use crate::plane::Plane;
 use crate::status::{Book, Status};
 use bytes::Bytes;
 use futures::stream::unfold;
-use meltemi_ca::{Connection, Limits, Tls, listen};
+use meltemi_ca::{Authority, Connection, Lifetimes, Limits, Tls, listen};
 use meltemi_kube::{
     Campaign, Candidate, Client, ConnectError, Lock, Patience, RootPublisher, Seen, TokenReviewer,
     connect,
@@ -19,7 +20,7 @@ use meltemi_kube::{
 use meltemi_runtime::drain::Drain;
 use meltemi_runtime::ready::Readiness;
 use meltemi_runtime::tasks::Tasks;
-use meltemi_xds::{Guest, Peer, ServeError, Server};
+use meltemi_xds::{Guest, Peer, ServeError, Server, Unary};
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -36,8 +37,10 @@ pub(crate) struct Secure {
     /// None where nothing is served over TLS.
     keeper: Option<Keeper>,
     tls: watch::Receiver<Option<Arc<Tls>>>,
+    signs: watch::Receiver<Option<Arc<Authority>>>,
     roots: watch::Receiver<Arc<str>>,
     restores: watch::Receiver<u64>,
+    lifetimes: Lifetimes,
     /// For the lock of who publishes the roots.
     campaign: (Campaign, watch::Receiver<bool>),
 }
@@ -59,6 +62,7 @@ impl Secure {
         let client = connect(access).await?;
         let reviewer = TokenReviewer::new(client.clone(), &config.audience, Patience::default());
         let (show, tls) = watch::channel(None);
+        let (sign, signs) = watch::channel(None);
         let (publish, roots) = watch::channel(Arc::from(""));
         let keeper = config.secure_grpc.map(|_| Keeper {
             client: client.clone(),
@@ -71,12 +75,15 @@ impl Secure {
             },
             plane: plane.clone(),
             tls: show,
+            signs: sign,
             roots: publish,
             gate: readiness.gate("certificate"),
+            settle: config.signing.settle,
         });
         let callers = Arc::new(Callers {
             plane: plane.clone(),
             reviewer,
+            authority: signs.clone(),
             cluster: config.cluster.clone(),
             namespace: config.namespace.clone(),
         });
@@ -87,8 +94,10 @@ impl Secure {
             callers,
             keeper,
             tls,
+            signs,
             roots,
             restores,
+            lifetimes: config.signing.lifetimes,
             campaign: (Campaign::new(lock, candidate(config), leading), leads),
         }))
     }
@@ -118,8 +127,10 @@ impl Secure {
             callers,
             keeper,
             tls,
+            signs,
             roots,
             restores,
+            lifetimes,
             campaign,
         } = self;
         let (Some(keeper), Some(socket)) = (keeper, socket) else {
@@ -130,7 +141,12 @@ impl Secure {
             "roots",
             publish((client, roots, restores), campaign, drain.clone()),
         );
-        let served = serve(socket, tls, (server, callers), drain.clone());
+        let issuing = Issuing {
+            callers,
+            authority: signs,
+            lifetimes,
+        };
+        let served = serve(socket, tls, (server, issuing), drain.clone());
         tasks.critical("secure xds", served);
     }
 }
@@ -175,7 +191,7 @@ async fn publish(
 async fn serve(
     socket: TcpListener,
     mut tls: watch::Receiver<Option<Arc<Tls>>>,
-    (server, callers): (Server<Desk>, Arc<Callers>),
+    (server, issuing): (Server<Desk>, Issuing),
     mut drain: Drain,
 ) -> Result<(), ServeError> {
     let socket = tokio::net::TcpListener::from_std(socket)?;
@@ -195,7 +211,10 @@ async fn serve(
     });
     let drained = async move { drain.started().await };
     let guests = Box::pin(guests);
-    server.serve_guests(guests, callers, drained).await
+    let callers = issuing.callers.clone();
+    let others: Arc<dyn Unary> = Arc::new(issuing);
+    let served = server.serve_guests(guests, (callers, Some(others)), drained);
+    served.await
 }
 
 fn guest(connection: Connection) -> Guest<Connection> {

@@ -31,7 +31,7 @@ pub(super) fn settings(
     if plane.roots.is_none() && address.is_none() {
         return Ok(None);
     }
-    let source = Source::Authority(authority(given, plane)?);
+    let source = Source::Authority(Box::new(authority(given, plane)?));
     Ok(Some(Settings { source, output }))
 }
 

@@ -121,7 +121,7 @@ async fn certificates_are_renewed_before_they_end() {
     let dir = tempfile::tempdir().unwrap();
     let (authority, desk) = authority(dir.path()).await;
     *desk.lifetime.lock().unwrap() = Some(Duration::from_secs(4));
-    let mut held = start(Source::Authority(authority), None);
+    let mut held = start(Source::Authority(Box::new(authority)), None);
     let mut before = next(&mut held).await;
     for _ in 0..2 {
         let now = next(&mut held).await;
@@ -139,7 +139,7 @@ async fn an_authority_that_is_away_takes_nothing_and_is_asked_until_it_is_back()
     let dir = tempfile::tempdir().unwrap();
     let (authority, desk) = authority(dir.path()).await;
     *desk.lifetime.lock().unwrap() = Some(Duration::from_secs(2));
-    let mut held = start(Source::Authority(authority), None);
+    let mut held = start(Source::Authority(Box::new(authority)), None);
     let first = next(&mut held).await;
     *desk.lifetime.lock().unwrap() = None;
     // Longer than its whole life, not only half of it.

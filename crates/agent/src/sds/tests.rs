@@ -108,7 +108,7 @@ fn content(response: &DiscoveryResponse) -> (Vec<u8>, Vec<u8>) {
     match secret.r#type.unwrap() {
         Type::TlsCertificate(it) => (bytes(it.certificate_chain), bytes(it.private_key)),
         Type::ValidationContext(it) => (bytes(it.trusted_ca), Vec::new()),
-        other => panic!("{other:?}"),
+        other @ (Type::SessionTicketKeys(_) | Type::GenericSecret(_)) => panic!("{other:?}"),
     }
 }
 
