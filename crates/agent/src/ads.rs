@@ -162,3 +162,6 @@ impl AggregatedDiscoveryService for Service {
         Ok(Response::new(answers))
     }
 }
+
+#[cfg(test)]
+mod tests;

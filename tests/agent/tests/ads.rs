@@ -44,7 +44,7 @@ impl Scene {
             roots: None,
             token: None,
             headers: Vec::new(),
-            name_table: false,
+            name_table: true,
         };
         let runtime = Runtime::new()?;
         let (drainer, draining) = drain::channel();
@@ -158,6 +158,14 @@ impl Scene {
         wait::until(&format!("the cluster of {name}"), SOON, || {
             let dump = self.envoy()?.admin().get("/clusters")?;
             Ok(dump.contains(&cluster).then_some(()))
+        })?;
+        wait::until(&format!("the name of {name}"), SOON, || {
+            Ok(self
+                .seen
+                .names
+                .borrow()
+                .contains_key(&cluster)
+                .then_some(()))
         })
     }
 

@@ -141,13 +141,12 @@ impl Workload {
     fn has(&self, serial: u8) -> Result<bool> {
         let wanted = format!("41{serial:02x}");
         let certificates = self.envoy.admin().json("/certs")?;
-        let all = certificates["certificates"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
-        Ok(all
-            .iter()
-            .any(|it| it["cert_chain"][0]["serial_number"] == wanted))
+        let all = certificates
+            .pointer("/certificates")
+            .and_then(Value::as_array);
+        let serial = |it: &Value| it.pointer("/cert_chain/0/serial_number").cloned();
+        let mut serials = all.into_iter().flatten().filter_map(serial);
+        Ok(serials.any(|serial| serial == wanted))
     }
 }
 
@@ -217,8 +216,8 @@ fn listener(name: &str, address: Value, parts: (Value, Option<Value>)) -> Value 
             }]},
         },
     }]});
-    if let Some(socket) = socket {
-        chain["transport_socket"] = socket;
+    if let (Some(chain), Some(socket)) = (chain.as_object_mut(), socket) {
+        chain.insert("transport_socket".into(), socket);
     }
     json!({"name": name, "address": address, "filter_chains": [chain]})
 }
