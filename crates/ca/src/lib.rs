@@ -7,11 +7,13 @@
 //! * [`Validity`]: when a certificate counts, and when it is to be renewed. The clock is an argument.
 //! * [`Tls`]: what a TLS server shows and whom it believes, replaced while it serves.
 //! * [`listen`]: connections after their handshake, with limits on those that never finish it.
+//! * [`credential`]: whether what a user gives as a certificate is one.
 //! * [`caller`]: the identity in a certificate that a client has proved to own.
 #![deny(missing_docs)]
 
 mod authority;
 pub mod caller;
+pub mod credential;
 mod error;
 mod issue;
 pub mod listen;

@@ -14,8 +14,8 @@ use bytes::Bytes;
 use futures::stream::unfold;
 use meltemi_ca::{Authority, Connection, Lifetimes, Limits, Tls, listen};
 use meltemi_kube::{
-    Campaign, Candidate, Client, ConnectError, Lock, Patience, RootPublisher, Seen, TokenReviewer,
-    connect,
+    AccessReviewer, Campaign, Candidate, Client, ConnectError, Lock, Patience, RootPublisher, Seen,
+    TokenReviewer, connect,
 };
 use meltemi_runtime::drain::Drain;
 use meltemi_runtime::ready::Readiness;
@@ -100,6 +100,11 @@ impl Secure {
             lifetimes: config.signing.lifetimes,
             campaign: (Campaign::new(lock, candidate(config), leading), leads),
         }))
+    }
+
+    /// Who tells which accounts may read Secrets.
+    pub(crate) fn access_reviewer(&self) -> AccessReviewer {
+        AccessReviewer::new(self.client.clone())
     }
 
     /// What writes status; only where the mesh is served, so not for a look at a cluster.

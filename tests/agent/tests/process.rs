@@ -295,3 +295,11 @@ fn a_native_sidecar_drains_first_and_ends_when_told() -> Result<()> {
     ensure!(pod.ended(SOON)? == 0, "{}", pod.log());
     Ok(())
 }
+
+#[test]
+fn envoy_may_speak_to_the_control_plane_itself() -> Result<()> {
+    let mut pod = Pod::new("agent-direct")?;
+    pod.env = vec![("MELTEMI_XDS_PROXY".into(), "false".into())];
+    pod.start_ready()?;
+    pod.agent()?.stop(SOON).map(drop)
+}
