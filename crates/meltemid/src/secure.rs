@@ -146,9 +146,10 @@ impl Secure {
         }
     }
 
-    /// Who tells which accounts may read Secrets.
-    pub(crate) fn access_reviewer(&self) -> AccessReviewer {
-        AccessReviewer::new(self.client.clone())
+    /// Who tells which accounts may read Secrets; an API server.
+    pub(crate) fn access_reviewer(&self) -> Option<AccessReviewer> {
+        let cluster = self.cluster.as_ref()?;
+        Some(AccessReviewer::new(cluster.client.clone()))
     }
 
     /// What writes status; only where the mesh is served, so not for a look at a cluster.
