@@ -11,7 +11,7 @@ use meltemi_testkit::cluster::{self, Cluster, Lifetime, Options};
 use std::path::PathBuf;
 
 pub(crate) use build::programs;
-pub(crate) use images::archives;
+pub(crate) use images::{Programs, archives};
 
 /// What to do with it.
 #[derive(Debug, clap::Args)]
@@ -64,7 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         Action::Build => programs()?,
         Action::Load { images } => {
             let cluster = Cluster::of(name)?;
-            for archive in archives(images)? {
+            for archive in archives(images, Programs::Build)? {
                 say(&format!("giving {} to the node", archive.display()));
                 cluster.import(&archive)?;
             }

@@ -2,7 +2,7 @@
 //! node of ours or on the cluster that KUBECONFIG names. They are no part of `cargo xtask test`,
 //! because they need Go, and root.
 
-use crate::cluster::{archives, programs};
+use crate::cluster::{Programs, archives, programs};
 use crate::shell::{self, cargo, say};
 use anyhow::{Context, Result, anyhow};
 use meltemi_testkit::cluster::{self, Cluster, Lifetime, Options};
@@ -33,12 +33,13 @@ pub(crate) fn run(filter: Option<&str>) -> Result<u8> {
         }
     }
     charts(filter)?;
+    // All at once, as the other tests do: what was compiled for them is not compiled again.
+    let ours = ["build", "--workspace", "--bins"];
+    shell::run("building the programs", &mut cargo(&ours))?;
     let archives = match &other {
         Some(_) => Vec::new(),
-        None => archives(&[])?,
+        None => archives(&[], Programs::Built)?,
     };
-    let tool = ["build", "--package", "meltemi-cli"];
-    shell::run("building the tool", &mut cargo(&tool))?;
     let suites = suites("tests/e2e/tests")?;
     let mut build = tests(&suites, None, filter)?;
     build.arg("--list").stdout(Stdio::null());

@@ -1,7 +1,9 @@
-//! HTTP/1.1, h2c and WebSocket on one port; `/healthz` answers 200, `/seen?key=K` a count.
+//! HTTP/1.1, h2c and WebSocket on one port, and bytes that are none of them go back as they came
+//! (their first is no capital letter, as that of every method and of h2c's preface is); `/healthz` answers 200, `/seen?key=K` a count.
 
 use crate::answer::Answer;
 use crate::seen::Seen;
+use crate::tcp;
 use crate::websocket;
 use crate::wish::Wish;
 use bytes::Bytes;
@@ -47,6 +49,13 @@ pub(crate) async fn serve(listener: TcpListener, workload: Arc<Workload>) {
 async fn connection(stream: TcpStream, workload: Arc<Workload>) {
     // An error here is the client's reset or our own wish to close: nothing to tell anybody.
     let _reset = stream.set_nodelay(true);
+    let mut first = [0; 1];
+    if !matches!(stream.peek(&mut first).await, Ok(1)) {
+        return;
+    }
+    if !first[0].is_ascii_uppercase() {
+        return tcp::echo(stream).await;
+    }
     let service = service_fn(move |request| handle(Arc::clone(&workload), request));
     let _closed = auto::Builder::new(TokioExecutor::new())
         .serve_connection_with_upgrades(TokioIo::new(stream), service)

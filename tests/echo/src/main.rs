@@ -1,6 +1,7 @@
 //! A small workload for tests and the demo: answers every request with what arrived.
 //!
-//! One port speaks HTTP/1.1, h2c and WebSocket, another one (`--tcp-port`) echoes bytes. Delay and
+//! One port speaks HTTP/1.1, h2c and WebSocket, and echoes what is none of them; another one
+//! (`--tcp-port`) echoes all bytes. Delay and
 //! failure come on demand, see `wish.rs`. Ports may be 0; `--port-file` tells what was chosen.
 
 mod answer;

@@ -11,7 +11,8 @@ pub(crate) async fn serve(listener: TcpListener) {
     }
 }
 
-async fn echo(mut stream: TcpStream) {
+/// Sends back what comes, until it ends.
+pub(crate) async fn echo(mut stream: TcpStream) {
     let (mut read, mut write) = stream.split();
     let _closed = tokio::io::copy(&mut read, &mut write).await;
 }

@@ -12,20 +12,29 @@ use std::time::SystemTime;
 /// All of them.
 const IMAGES: [&str; 5] = ["meltemid", "envoy", "proxy", "echo", "tools"];
 
+/// Whether the programs of ours have to be built first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Programs {
+    /// Each when an image needs it.
+    Build,
+    /// They were built with everything else.
+    Built,
+}
+
 /// Their names, for the command line.
 pub(super) fn names() -> clap::builder::PossibleValuesParser {
     IMAGES.into()
 }
 
-/// Builds images (all when none is named) and returns their archives, in `target/images`.
-pub(crate) fn archives(wanted: &[String]) -> Result<Vec<PathBuf>> {
+/// Makes images (all when none is named) and returns their archives, in `target/images`.
+pub(crate) fn archives(wanted: &[String], programs: Programs) -> Result<Vec<PathBuf>> {
     let all = IMAGES.map(str::to_owned);
     let wanted = if wanted.is_empty() { &all } else { wanted };
     let target = paths::target()?.join("images");
     let mut archives = Vec::new();
     for name in wanted {
         let archive = target.join(format!("{name}.tar"));
-        let main = main_program(name)?;
+        let main = main_program(name, programs)?;
         if !is_current(&archive, &[&main, &recipe(name)]) {
             say(&format!("making the image {name}"));
             let work = target.join(format!("work-{name}-{}", std::process::id()));
@@ -41,7 +50,7 @@ pub(crate) fn archives(wanted: &[String]) -> Result<Vec<PathBuf>> {
 
 /// Writes the tree of an image for another builder.
 pub(super) fn tree(name: &str, dir: &Path) -> Result<()> {
-    let main = main_program(name)?;
+    let main = main_program(name, Programs::Build)?;
     let mut tree = Tree::new(&dir.join("rootfs"))?;
     fill(name, &main, &mut tree)?;
     say(&format!(
@@ -53,11 +62,11 @@ pub(super) fn tree(name: &str, dir: &Path) -> Result<()> {
 }
 
 /// The program that the image is for, built or fetched.
-fn main_program(name: &str) -> Result<PathBuf> {
+fn main_program(name: &str, programs: Programs) -> Result<PathBuf> {
     match name {
-        "meltemid" => ours("meltemid"),
-        "echo" => ours("meltemi-echo"),
-        "proxy" => ours("meltemi-agent"),
+        "meltemid" => ours("meltemid", programs),
+        "echo" => ours("meltemi-echo", programs),
+        "proxy" => ours("meltemi-agent", programs),
         "envoy" => fetch::envoy(),
         _ => installed("busybox").context(
             "busybox is missing: apt-get install -y --no-install-recommends busybox-static",
@@ -65,9 +74,10 @@ fn main_program(name: &str) -> Result<PathBuf> {
     }
 }
 
-fn ours(package: &str) -> Result<PathBuf> {
+fn ours(package: &str, programs: Programs) -> Result<PathBuf> {
     // Whoever names the directory of the binaries has built them.
-    if std::env::var_os("MELTEMI_BIN_DIR").is_none() {
+    let named = std::env::var_os("MELTEMI_BIN_DIR").is_some();
+    if programs == Programs::Build && !named {
         shell::run(
             &format!("building {package}"),
             &mut cargo(&["build", "--package", package]),
