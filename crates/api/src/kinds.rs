@@ -107,6 +107,10 @@ kinds! {
     TrafficExtension = "extensions.istio.io" ["v1alpha1"] "trafficextensions" Namespaced;
     /// Settings of the whole mesh; comes in the ConfigMap `istio` of the root namespace.
     MeshConfig = "mesh.istio.io" ["v1alpha1"] "meshconfigs" Namespaced;
+    /// A certificate with its key, or authorities; read only where a proxy asks for it.
+    Secret = "" ["v1"] "secrets" Namespaced;
+    /// Authorities; read only where a proxy asks for them.
+    ConfigMap = "" ["v1"] "configmaps" Namespaced;
 }
 
 impl Kind {
@@ -117,6 +121,13 @@ impl Kind {
             self,
             Self::PeerAuthentication | Self::AuthorizationPolicy | Self::RequestAuthentication
         )
+    }
+
+    /// True for the kinds that hold certificates: they are read one by one, by name, and reach
+    /// proxies by themselves, not as a part of the mesh.
+    #[must_use]
+    pub fn is_credential(self) -> bool {
+        matches!(self, Self::Secret | Self::ConfigMap)
     }
 
     /// False for kinds that are read and checked, but do not change what proxies are told yet.

@@ -2,10 +2,12 @@
 //! rest of it is dropped.
 
 mod check;
+mod credential;
 mod ingress;
 pub(crate) mod pod;
 mod slice;
 
+pub use credential::{Authorities, Credential};
 pub use pod::Pod;
 pub use slice::{EndpointSlice, SliceEndpoint, SlicePort};
 

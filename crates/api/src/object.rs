@@ -2,7 +2,7 @@
 
 use crate::extensions::{TrafficExtension, WasmPlugin};
 use crate::kinds::Kind;
-use crate::kubernetes::{EndpointSlice, Pod};
+use crate::kubernetes::{Authorities, Credential, EndpointSlice, Pod};
 use crate::mesh_config::MeshConfig;
 use crate::meta::{Meta, Positions};
 use crate::networking::{
@@ -173,6 +173,10 @@ objects! {
     TrafficExtension(TrafficExtension),
     /// Settings of the whole mesh, as written: without the defaults.
     MeshConfig(MeshConfig),
+    /// A certificate with its key, or authorities.
+    Secret(Credential),
+    /// Authorities.
+    ConfigMap(Authorities),
 }
 
 impl Object {

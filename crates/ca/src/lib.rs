@@ -7,12 +7,14 @@
 //! * [`Validity`]: when a certificate counts, and when it is to be renewed. The clock is an argument.
 //! * [`Tls`]: what a TLS server shows and whom it believes, replaced while it serves.
 //! * [`listen`]: connections after their handshake, with limits on those that never finish it.
+//! * [`credential`]: whether what a user gives as a certificate is one.
 //! * [`development`]: an authority in a directory, and [`TokenKey`], for a laptop.
 //! * [`caller`]: the identity in a certificate that a client has proved to own.
 #![deny(missing_docs)]
 
 mod authority;
 pub mod caller;
+pub mod credential;
 pub mod development;
 mod error;
 mod issue;

@@ -69,7 +69,7 @@ pub(crate) fn gone(
 ) -> Result<Option<(Arc<ObjectRef>, u64)>, Malformed> {
     let who = wire::who(json)?.metadata;
     let version = wire::number(&who.resource_version);
-    if let Some((namespace, _)) = target.only() {
+    if let Some((namespace, _)) = target.only().filter(|_| target.kind == Kind::MeshConfig) {
         return Ok(Some((mesh_key(cluster, namespace), version)));
     }
     let namespace = match (target.kind.info().scope, who.namespace) {

@@ -3,6 +3,7 @@
 //! * [`connect()`]: a client with the timeouts that a control plane needs.
 //! * [`Source`]: watches that become the same [`meltemi_api::Change`]s as a directory's files.
 //! * [`TokenReviewer`]: who shows a service account's token.
+//! * [`AccessReviewer`]: whether an account may read Secrets.
 //! * [`secret`]: the authority's key, which all replicas share.
 //! * [`Cleanup`]: what an uninstallation takes away.
 //! * [`Campaign`]: which replica does what only one may do.
@@ -15,11 +16,13 @@
 //! waits and sends is `follow`; one task for each kind.
 #![deny(missing_docs)]
 
+mod access_review;
 mod backoff;
 mod cache;
 mod cleanup;
 mod connect;
 mod course;
+mod credentials;
 mod decode;
 mod elect;
 mod follow;
@@ -41,8 +44,10 @@ mod token_review;
 mod tuning;
 mod wire;
 
+pub use access_review::{AccessReviewer, NoAnswer};
 pub use cleanup::{Cleanup, CleanupError};
 pub use connect::{Access, ConnectError, connect};
+pub use credentials::Needed;
 pub use elect::Candidate;
 pub use kube::Client;
 pub use lead::{Campaign, Fence};

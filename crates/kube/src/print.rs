@@ -1,6 +1,7 @@
 //! Fingerprints: what of an object matters to the mesh, as one number. Writes that change nothing
 //! of it (heartbeats, managed fields, status that is not read) make no change.
 
+use meltemi_api::kubernetes::Credential;
 use meltemi_api::{Broken, Object, Resource};
 use meltemi_types::Diagnostic;
 use serde::Serialize;
@@ -31,6 +32,16 @@ impl Sink {
     }
 }
 
+/// Of a Secret: the key does not serialize, and another key is another object.
+fn secret(secret: &Resource<Credential>) -> u64 {
+    let mut sink = Sink::default();
+    if let Some(key) = &secret.spec.key {
+        sink.0.update(key.expose().as_bytes());
+    }
+    sink.0.update(&resource(secret).to_le_bytes());
+    sink.0.digest()
+}
+
 fn resource<T: Serialize>(resource: &Resource<T>) -> u64 {
     let Resource {
         meta,
@@ -54,6 +65,7 @@ macro_rules! print {
         pub(crate) fn object(object: &Object) -> u64 {
             match object {
                 $(Object::$kind(object) => resource(object),)*
+                Object::Secret(object) => secret(object),
             }
         }
     };
@@ -63,7 +75,7 @@ print! {
     Service EndpointSlice Endpoints Pod Namespace Node VirtualService DestinationRule Sidecar
     ServiceEntry WorkloadEntry WorkloadGroup Gateway Ingress IngressClass PeerAuthentication
     AuthorizationPolicy RequestAuthentication EnvoyFilter ProxyConfig Telemetry WasmPlugin
-    TrafficExtension MeshConfig
+    TrafficExtension MeshConfig ConfigMap
 }
 
 /// The fingerprint of what there is to say; 0 for nothing.

@@ -1,5 +1,6 @@
 //! A cluster as a source: one task for each kind, one that asks whether time goes forward.
 
+use crate::credentials::{self, Needed};
 use crate::follow::Follower;
 use crate::probe;
 use crate::shared::{Parts, Shared, Stopped};
@@ -9,6 +10,7 @@ use crate::tuning::Tuning;
 use kube::Client;
 use meltemi_api::Change;
 use meltemi_types::{ClusterId, Namespace};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -44,6 +46,7 @@ pub struct Source {
     options: Options,
     seen: Seen,
     restores: watch::Sender<u64>,
+    needed: watch::Receiver<BTreeSet<Needed>>,
 }
 
 /// A cluster cannot be followed any more.
@@ -63,7 +66,14 @@ impl Source {
             options,
             seen: Seen::default(),
             restores: watch::Sender::new(0),
+            needed: watch::channel(BTreeSet::new()).1,
         }
+    }
+
+    /// Reads these Secrets and ConfigMaps too, and no others: they come and go.
+    #[must_use]
+    pub fn with_credentials(self, needed: watch::Receiver<BTreeSet<Needed>>) -> Self {
+        Self { needed, ..self }
     }
 
     /// What the source sees of objects that may get a status, for who writes it.
@@ -118,6 +128,7 @@ impl Source {
         for target in targets {
             tasks.spawn(Follower::new(target, shared.clone()).run());
         }
+        tasks.spawn(credentials::follow(shared.clone(), self.needed));
         let probed = shared.clone();
         tasks.spawn(async move { probe::run(&probed).await });
         tokio::select! {

@@ -1,6 +1,7 @@
 //! What is watched: every kind of the mesh, and the ConfigMap of the mesh configuration.
 
 use crate::cache::OnGone;
+use crate::credentials::Needed;
 use meltemi_api::kinds::{KINDS, Kind};
 use meltemi_types::{Namespace, ObjectRef};
 
@@ -26,7 +27,8 @@ impl Target {
     /// Every kind. Endpoints are left out: an API server mirrors them into EndpointSlices.
     pub(crate) fn kinds() -> Vec<Self> {
         let all = KINDS.iter();
-        let watched = all.filter(|info| !matches!(info.kind, Kind::Endpoints | Kind::MeshConfig));
+        let own = |kind| matches!(kind, Kind::Endpoints | Kind::MeshConfig);
+        let watched = all.filter(|info| !own(info.kind) && !info.kind.is_credential());
         let target = |info: &meltemi_api::kinds::KindInfo| Self {
             kind: info.kind,
             group: info.group,
@@ -45,6 +47,31 @@ impl Target {
             plural: "configmaps",
             versions: &["v1"],
             only: Some(Only { namespace, name }),
+        }
+    }
+
+    /// One object that holds certificates.
+    pub(crate) fn credential(needed: &Needed) -> Self {
+        let info = needed.kind.info();
+        Self {
+            kind: needed.kind,
+            group: info.group,
+            plural: info.plural,
+            versions: info.versions,
+            only: Some(Only {
+                namespace: needed.namespace.clone(),
+                name: needed.name.to_string(),
+            }),
+        }
+    }
+
+    /// The unit by which is told what is wrong with it as a whole.
+    pub(crate) fn unit(&self) -> String {
+        match &self.only {
+            Some(Only { namespace, name }) if self.kind.is_credential() => {
+                format!("{} {namespace}/{name}", self.title())
+            }
+            Some(_) | None => self.title(),
         }
     }
 

@@ -2,8 +2,9 @@
 
 use crate::plane::class_of;
 use meltemi_model::Proxy;
+use meltemi_proto::resource::TypeSet;
 use meltemi_translate::Assigned;
-use meltemi_types::xds::{CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE};
+use meltemi_types::xds::{CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE, SECRET};
 use meltemi_xds::{Assignment, Layer};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -18,21 +19,41 @@ pub(crate) struct Client {
     pub(crate) node: Arc<Value>,
     pub(crate) proxy: Arc<Proxy>,
     pub(crate) assigned: Assigned,
+    /// The certificates that it may have, of those that it asks for.
+    pub(crate) secrets: Secrets,
     pub(crate) cell: watch::Sender<Arc<Assignment>>,
+}
+
+/// Certificates of one proxy, which nobody else gets.
+#[derive(Clone, Debug)]
+pub(crate) struct Secrets {
+    /// The line of its sets: that of the proxy alone.
+    pub(crate) line: u64,
+    pub(crate) set: Arc<TypeSet>,
 }
 
 /// Assignments made in one round: proxies that share both parts share the assignment.
 #[derive(Debug, Default)]
 pub(crate) struct Round {
-    made: HashMap<(u64, u64), Arc<Assignment>>,
+    made: HashMap<(u64, u64, Option<u64>), Arc<Assignment>>,
 }
 
 impl Round {
     /// The assignment of these parts.
-    pub(crate) fn assignment(&mut self, generation: u64, assigned: &Assigned) -> Arc<Assignment> {
+    pub(crate) fn assignment(
+        &mut self,
+        generation: u64,
+        (assigned, secrets): (&Assigned, &Secrets),
+    ) -> Arc<Assignment> {
         let (outbound, inbound) = (&assigned.outbound, &assigned.inbound);
-        let id = (class_of(outbound), class_of(inbound));
+        let some = secrets.set.revision > 0;
+        let id = (
+            class_of(outbound),
+            class_of(inbound),
+            some.then_some(secrets.line),
+        );
         let make = || {
+            let certificates = Layer::new(secrets.line, secrets.set.clone());
             let shared = |set| Layer::new(outbound.line, Arc::clone(set));
             let own = |set| Layer::new(inbound.line, Arc::clone(set));
             Arc::new(
@@ -43,6 +64,7 @@ impl Round {
                     .with(LISTENER, shared(&outbound.listeners))
                     .with(LISTENER, own(&inbound.listeners))
                     .with(ROUTE, shared(&outbound.routes))
+                    .with(SECRET, certificates)
                     .with(NAME_TABLE, shared(&outbound.names)),
             )
         };

@@ -9,6 +9,7 @@ mod cleanup;
 mod clients;
 mod clock;
 mod controlz;
+mod credentials;
 mod desk;
 mod events;
 mod families;

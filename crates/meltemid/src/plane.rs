@@ -1,21 +1,25 @@
 //! Where snapshots become what each connected proxy should have: the translator and the clients
 //! behind one lock that is never held across an await.
 
+mod supply;
+
 use crate::callers::View;
-use crate::clients::{Client, Round};
+use crate::clients::{Client, Round, Secrets};
+use crate::credentials::Supply;
 use crate::status::{Book, Tally};
 use crate::{clock, node};
 use meltemi_model::{Proxy, Snapshot};
 use meltemi_registry::Published;
 use meltemi_translate::compose::{Extent, Outbound};
 use meltemi_translate::{Assigned, Translator, document};
+use meltemi_types::xds::SECRET;
 use meltemi_types::{Code, Diagnostic, Severity, TrustDomain, TypeUrl};
 use meltemi_xds::{Attachment, ClientId, ClientInfo, Confirmed, Culprit, Event, Refusal};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// How many publications are remembered for measuring propagation.
 const REMEMBERED: usize = 256;
@@ -31,6 +35,10 @@ struct State {
     rejected: BTreeMap<ClientId, BTreeMap<(TypeUrl, Arc<str>), Diagnostic>>,
     /// Who runs what, where somebody wants to know.
     book: Option<Book>,
+    /// Who gets which certificates.
+    supply: Supply,
+    /// Tells when something may be wrong that was not, outside of a publication.
+    moved: Arc<Notify>,
 }
 
 /// Shared handle to the state.
@@ -43,10 +51,11 @@ pub(crate) fn class_of<T>(part: &Arc<T>) -> u64 {
 }
 
 impl Plane {
-    /// A plane that keeps a book of who runs what.
-    pub(crate) fn with_book(book: Book) -> Self {
+    /// A plane that gives out certificates and keeps a book of who runs what, if there is one.
+    pub(crate) fn new(book: Option<Book>, supply: Supply) -> Self {
         Self(Arc::new(Mutex::new(State {
-            book: Some(book),
+            book,
+            supply,
             ..State::default()
         })))
     }
@@ -66,6 +75,7 @@ impl Plane {
             state.seen.pop_front();
         }
         state.note(|tally| tally.publish(&published.subjects));
+        let named = state.supply.publish(&published.snapshot);
         let extent = state
             .translator
             .publish(published.snapshot, &published.endpoints);
@@ -73,6 +83,10 @@ impl Plane {
             Extent::Nothing => {}
             Extent::Endpoints => state.refresh(),
             Extent::Everything => state.reassign(),
+        }
+        if named {
+            state.supply.tell_needed();
+            state.supply_all();
         }
         state.note(Tally::sweep);
         state.translator.forget_unused();
@@ -101,6 +115,7 @@ impl Plane {
         let mut all = state.translator.diagnostics();
         all.extend(state.translator.snapshot().diagnostics.iter().cloned());
         all.extend(state.rejected.values().flat_map(|r| r.values().cloned()));
+        all.extend(state.credentials());
         all
     }
 
@@ -233,7 +248,13 @@ impl State {
         }
         let assigned = self.translator.assign(&proxy, None);
         self.count();
-        let assignment = Round::default().assignment(self.generation, &assigned);
+        let secrets = Secrets {
+            line: client.id.0,
+            set: Arc::default(),
+        };
+        self.supply
+            .enter(client.id, (&client.identity, client.peer), &proxy.namespace);
+        let assignment = Round::default().assignment(self.generation, (&assigned, &secrets));
         let (cell, updates) = watch::channel(assignment);
         let key = proxy.node.id.clone();
         let proxy = Arc::new(proxy);
@@ -246,6 +267,7 @@ impl State {
                 node: Arc::new(document::node(&facts, &client.node.cluster)),
                 proxy,
                 assigned,
+                secrets,
                 cell,
             },
         );
@@ -318,7 +340,7 @@ fn hand_over(client: &mut Client, next: Assigned, generation: u64, round: &mut R
     if !same {
         client
             .cell
-            .send_replace(round.assignment(generation, &client.assigned));
+            .send_replace(round.assignment(generation, (&client.assigned, &client.secrets)));
     }
 }
 
@@ -350,7 +372,14 @@ impl Plane {
             Event::Refused { type_url, reason } => {
                 tracing::warn!(client = client.0, %type_url, reason, "proxy asked for a type it does not get");
             }
+            Event::Subscribed { type_url, names } => {
+                if type_url == SECRET {
+                    state.supply.want(client, names, clock::now());
+                    state.supply(client);
+                }
+            }
             Event::Detached => {
+                state.supply.leave(client);
                 state.clients.remove(&client);
                 state.rejected.remove(&client);
                 state.note(|tally| tally.remove(client));

@@ -8,11 +8,11 @@ use crate::clock;
 use crate::events::Events;
 use crate::plane::Plane;
 use crate::report::Report;
-use meltemi_api::Change;
+use meltemi_api::{Change, Kind};
 use meltemi_registry::Registry;
 use meltemi_runtime::drain::Drain;
 use meltemi_runtime::ready::Gate;
-use meltemi_types::Diagnostic;
+use meltemi_types::{Diagnostic, ObjectRef};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -64,7 +64,13 @@ impl Pump {
                     .saturating_duration_since(clock::now())
             });
             let batch = match wait {
-                None => self.changes.recv().await,
+                None => tokio::select! {
+                    batch = self.changes.recv() => batch,
+                    () = self.plane.has_moved(), if last.at.is_some() => {
+                        self.say(&mut report);
+                        continue;
+                    }
+                },
                 Some(wait) => match tokio::time::timeout(wait, self.changes.recv()).await {
                     Ok(batch) => batch,
                     Err(_elapsed) => {
@@ -92,7 +98,30 @@ impl Pump {
             self.waiting.remove(source);
         }
         self.events.note(&change);
-        self.registry.apply(change);
+        self.registry.apply(self.aside(change));
+    }
+
+    /// Certificates go to who asks for them, at once and beside the mesh. The registry keeps what is
+    /// wrong with them, so it hears only that an object is not broken.
+    fn aside(&self, change: Change) -> Change {
+        let key = match &change {
+            Change::Upsert(object) if object.kind().is_credential() => object.key().clone(),
+            Change::Delete(key) if is_credential(key) => key.clone(),
+            Change::Upsert(_)
+            | Change::Delete(_)
+            | Change::Broken(_)
+            | Change::Findings { .. }
+            | Change::Synced { .. } => return change,
+        };
+        self.plane.credential(&change);
+        Change::Delete(key)
+    }
+
+    /// Says what is wrong now.
+    fn say(&self, report: &mut Report) {
+        let diagnostics = self.plane.diagnostics();
+        count(&diagnostics);
+        report.update(diagnostics);
     }
 
     /// When what was first seen at `first` is to be published.
@@ -113,9 +142,7 @@ impl Pump {
         let published = self.registry.publish();
         self.events.published(&published.snapshot);
         self.plane.publish(published, seen);
-        let diagnostics = self.plane.diagnostics();
-        count(&diagnostics);
-        report.update(diagnostics);
+        self.say(report);
         self.synced.open();
         let end = clock::now();
         let cost = end.saturating_duration_since(start);
@@ -126,6 +153,11 @@ impl Pump {
             cost,
         }
     }
+}
+
+fn is_credential(key: &ObjectRef) -> bool {
+    let kinds = [Kind::Secret, Kind::ConfigMap];
+    kinds.into_iter().any(|kind| kind.name() == &*key.kind)
 }
 
 /// Counts what is wrong, by severity.

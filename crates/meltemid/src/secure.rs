@@ -17,8 +17,8 @@ use futures::stream::unfold;
 use meltemi_ca::development::{self, DevelopmentError};
 use meltemi_ca::{Authority, Connection, Lifetimes, Limits, Tls, listen};
 use meltemi_kube::{
-    Campaign, Candidate, Client, ConnectError, Lock, Patience, RootPublisher, Seen, TokenReviewer,
-    connect,
+    AccessReviewer, Campaign, Candidate, Client, ConnectError, Lock, Patience, RootPublisher, Seen,
+    TokenReviewer, connect,
 };
 use meltemi_runtime::drain::Drain;
 use meltemi_runtime::ready::Readiness;
@@ -144,6 +144,12 @@ impl Secure {
             roots,
             lifetimes: config.signing.lifetimes,
         }
+    }
+
+    /// Who tells which accounts may read Secrets; an API server.
+    pub(crate) fn access_reviewer(&self) -> Option<AccessReviewer> {
+        let cluster = self.cluster.as_ref()?;
+        Some(AccessReviewer::new(cluster.client.clone()))
     }
 
     /// What writes status; only where the mesh is served, so not for a look at a cluster.

@@ -5,7 +5,7 @@ use crate::args::Config;
 use crate::wire::{Failure, INTERNAL, NO_INPUT};
 use meltemi_api::Change;
 use meltemi_files::{Directory, OpenError, Options, read_mesh_config, read_mesh_networks};
-use meltemi_kube::{Seen, Source};
+use meltemi_kube::{Needed, Seen, Source};
 use meltemi_runtime::tasks::Tasks;
 use meltemi_types::ClusterId;
 use std::collections::BTreeSet;
@@ -22,11 +22,16 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// Looks whether everything that was named is there. An API server need not answer yet.
-    pub(crate) async fn open(config: &Config) -> Result<Self, Failure> {
+    /// Looks whether everything that was named is there. An API server need not answer yet. Of its
+    /// Secrets and ConfigMaps those are read that are `needed`.
+    pub(crate) async fn open(
+        config: &Config,
+        needed: watch::Receiver<BTreeSet<Needed>>,
+    ) -> Result<Self, Failure> {
+        let cluster = cluster(config).await?;
         Ok(Self {
             directories: directories(config)?,
-            cluster: cluster(config).await?,
+            cluster: cluster.map(|cluster| cluster.with_credentials(needed)),
             mesh_config: mesh_config(config)?,
         })
     }

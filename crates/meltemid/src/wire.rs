@@ -3,6 +3,7 @@
 use crate::about::{self, About};
 use crate::args::Config;
 use crate::controlz;
+use crate::credentials::{Clerk, Plaintext, Supply};
 use crate::desk::Desk;
 use crate::events::Events;
 use crate::families::FAMILIES;
@@ -120,16 +121,18 @@ fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
 
 async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Failure> {
     // 2 bind
-    let sources = Sources::open(&config).await?;
+    let plaintext = match config.plaintext_secrets {
+        true => Plaintext::Loopback,
+        false => Plaintext::Nobody,
+    };
+    let (supply, ends) = Supply::new(config.cluster.clone(), plaintext);
+    let sources = Sources::open(&config, ends.needed).await?;
     let mut sockets = Sockets::bind(&config)?;
     // 3 build
     let readiness = Readiness::new();
     let (synced, serving) = (readiness.gate("sources"), readiness.gate("serving"));
     let book = Book::default();
-    let plane = match &config.access {
-        Some(_) => Plane::with_book(book.clone()),
-        None => Plane::default(),
-    };
+    let plane = Plane::new(config.access.as_ref().map(|_| book.clone()), supply);
     let (sender, changes) = mpsc::channel(CHANGES);
     let pump = Pump {
         registry: Registry::new(settings(&config)),
@@ -142,6 +145,11 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
     };
     let secure = Secure::build(&config, &plane, &readiness, sources.restores()).await;
     let secure = secure.map_err(|e| Failure::new(NO_INPUT, chain(&e)))?;
+    let clerk = Clerk {
+        plane: plane.clone(),
+        questions: ends.questions,
+        reviewer: secure.as_ref().and_then(Secure::access_reviewer),
+    };
     let status = secure.as_ref().zip(sources.seen());
     let status = status.and_then(|(secure, seen)| secure.status(&config, book, seen));
     let desk = Desk {
@@ -163,6 +171,7 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
     sources.spawn(&mut tasks, sender).await?;
     tasks.best_effort("metrics", pages.metrics.clone().run(drain.clone()));
     tasks.critical("pump", pump.run(drain.clone()));
+    tasks.critical("credentials", clerk.run(drain.clone()));
     if let Some(status) = status {
         tasks.best_effort("status", status.run(drain.clone()));
     }

@@ -5,6 +5,7 @@
 //! its own `Arc`, replaced only when it changed, so that unchanged parts stay pointer-equal.
 #![deny(missing_docs)]
 
+pub mod credential;
 pub mod endpoint;
 pub mod gateway;
 pub mod mesh;
@@ -24,6 +25,7 @@ pub mod workload;
 use meltemi_types::{Diagnostic, ProxyKind};
 use std::sync::Arc;
 
+pub use credential::{CredentialName, Store};
 pub use endpoint::{
     Endpoint, EndpointAddress, EndpointIndex, Health, ServiceEndpoints, TlsMode, Tunnel,
 };

@@ -4,14 +4,14 @@
 //! every replica. A set remembers which names differ from the set before it, so a stream that
 //! holds the set before sends just those.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use bytes::Bytes;
 use meltemi_types::{Origin, TypeUrl};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// One resource as it goes on the wire, made once and shared by every stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Encoded {
     /// The name that proxies ask for.
     pub name: Arc<str>,
@@ -23,6 +23,19 @@ pub struct Encoded {
     pub body: Bytes,
     /// The objects and fields it was made from, the deciding one first; not sent to proxies.
     pub origins: Arc<[Origin]>,
+}
+
+impl fmt::Debug for Encoded {
+    /// Without the body: it may be a private key, and says nothing to people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encoded")
+            .field("name", &self.name)
+            .field("type_url", &self.type_url)
+            .field("version", &self.version)
+            .field("bytes", &self.body.len())
+            .field("origins", &self.origins)
+            .finish()
+    }
 }
 
 impl Encoded {

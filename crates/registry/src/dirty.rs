@@ -128,6 +128,8 @@ impl Dirty {
             | Object::Telemetry(_)
             | Object::WasmPlugin(_)
             | Object::TrafficExtension(_) => {}
+            // Proxies get them beside the mesh.
+            Object::Secret(_) | Object::ConfigMap(_) => {}
             Object::PeerAuthentication(_)
             | Object::AuthorizationPolicy(_)
             | Object::RequestAuthentication(_) => self.security = true,

@@ -86,6 +86,8 @@ macro_rules! tables {
                     | Object::Telemetry(_)
                     | Object::WasmPlugin(_)
                     | Object::TrafficExtension(_) => None,
+                    // Proxies get them beside the mesh.
+                    Object::Secret(_) | Object::ConfigMap(_) => None,
                 }
             }
 

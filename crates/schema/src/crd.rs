@@ -288,7 +288,9 @@ pub(crate) fn built(kind: Kind) -> Option<Built> {
         | Kind::Node
         | Kind::Ingress
         | Kind::IngressClass
-        | Kind::MeshConfig => return None,
+        | Kind::MeshConfig
+        | Kind::Secret
+        | Kind::ConfigMap => return None,
     })
 }
 

@@ -60,6 +60,8 @@ pub(crate) fn of(kind: Kind) -> &'static [&'static [Row]] {
         | Kind::Node
         | Kind::Ingress
         | Kind::IngressClass
-        | Kind::MeshConfig => &[],
+        | Kind::MeshConfig
+        | Kind::Secret
+        | Kind::ConfigMap => &[],
     }
 }

@@ -12,6 +12,7 @@ pub mod by_id;
 pub mod class;
 pub mod cluster;
 pub mod compose;
+pub mod credential;
 pub mod document;
 pub mod endpoint;
 mod format;

@@ -115,7 +115,9 @@ impl Session {
         let refusal = request.error_detail.as_ref().map(|e| e.message.as_str());
         answered(ledger, &request.response_nonce, refusal, &mut self.events);
         let held = (first && !request.version_info.is_empty()).then_some(&*request.version_info);
+        let before = on_demand(ledger);
         sotw::subscribe(ledger, request, held)?;
+        tell_names(ledger, before, &mut self.events);
         if first {
             self.distrust(order);
         }
@@ -137,7 +139,9 @@ impl Session {
         };
         let refusal = request.error_detail.as_ref().map(|e| e.message.as_str());
         answered(ledger, &request.response_nonce, refusal, &mut self.events);
+        let before = on_demand(ledger);
         delta::subscribe(ledger, request, first)?;
+        tell_names(ledger, before, &mut self.events);
         if first {
             self.distrust(order);
         }
@@ -360,7 +364,12 @@ impl Session {
 
     fn note_synced(&mut self) {
         let generation = self.assignment.generation;
-        let acked = matches!(self.events.last(), Some(Event::Acked { .. }));
+        let acked = self
+            .events
+            .iter()
+            .rev()
+            .find(|event| !matches!(event, Event::Subscribed { .. }));
+        let acked = matches!(acked, Some(Event::Acked { .. }));
         if acked && self.synced != Some(generation) && self.ledgers.values().all(Ledger::settled) {
             self.synced = Some(generation);
             self.events.push(Event::Synced { generation });
@@ -383,6 +392,23 @@ impl Session {
             let generation = self.assignment.generation;
             self.events.push(Event::Confirmed { generation, types });
         }
+    }
+}
+
+/// The names of a type that is made for who asks.
+fn on_demand(ledger: &Ledger) -> Option<BTreeSet<Arc<str>>> {
+    let names = &ledger.subscription.names;
+    ledger.row.on_demand.then(|| names.clone())
+}
+
+/// Says which names are wanted, when others are than before.
+fn tell_names(ledger: &Ledger, before: Option<BTreeSet<Arc<str>>>, events: &mut Vec<Event>) {
+    let names = &ledger.subscription.names;
+    if before.is_some_and(|before| before != *names) {
+        events.push(Event::Subscribed {
+            type_url: ledger.row.url,
+            names: names.clone(),
+        });
     }
 }
 

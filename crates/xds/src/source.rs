@@ -3,6 +3,7 @@
 //! The server asks a [`Source`] once per stream and then watches one cell that always holds the
 //! latest wanted state. A slow client misses states in between, never the last one.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -112,6 +113,14 @@ pub enum Event {
         generation: u64,
         /// Which types; never empty.
         types: Vec<Confirmed>,
+    },
+    /// Of a type that is made for who asks (see [`XdsType::on_demand`](crate::types::XdsType)), the
+    /// client now wants these names, all of them.
+    Subscribed {
+        /// The type.
+        type_url: TypeUrl,
+        /// The names; empty when it wants none any more.
+        names: BTreeSet<Arc<str>>,
     },
     /// The client asked for a type it does not get.
     Refused {

@@ -29,6 +29,8 @@ pub struct XdsType {
     pub warms: Option<TypeUrl>,
     /// How the culprit of a refused response is found.
     pub isolate: Isolate,
+    /// The source hears which names a client wants, because it makes them for who asks.
+    pub on_demand: bool,
     /// Which clients may ask.
     pub askers: &'static [ProxyKind],
 }
@@ -101,6 +103,7 @@ pub static TABLE: [XdsType; 9] = [
     },
     XdsType {
         removal: Removal::After(&[urls::CLUSTER, urls::LISTENER]),
+        on_demand: true,
         ..named(urls::SECRET, "sds")
     },
     XdsType {
@@ -154,6 +157,7 @@ const fn named(url: TypeUrl, short: &'static str) -> XdsType {
         removal: Removal::WithChanges,
         warms: None,
         isolate: Isolate::Singly,
+        on_demand: false,
         askers: ENVOYS,
     }
 }

@@ -117,6 +117,7 @@ fn play(args: &Args, programs: &Programs, (dir, interrupts): (&Path, &Interrupts
             Protocol::Delta => XdsProtocol::Delta,
             Protocol::Sotw => XdsProtocol::Sotw,
         },
+        flags: Vec::new(),
     };
     let started = Instant::now();
     let mesh = Mesh::start_telling(programs, &plan, dir, &mut say)?;

@@ -96,7 +96,9 @@ fn every_watched_kind_may_be_read_and_every_mesh_kind_told_its_status() -> Resul
     let rules = rules(&render("meltemid", &[])?);
     let mut missing = Vec::new();
     // Endpoints are mirrored into EndpointSlices; mesh configuration is a ConfigMap of one name.
-    let watched = |kind: Kind| !matches!(kind, Kind::Endpoints | Kind::MeshConfig);
+    // What holds certificates is read where a Role says so.
+    let watched =
+        |kind: Kind| !matches!(kind, Kind::Endpoints | Kind::MeshConfig) && !kind.is_credential();
     for info in KINDS.iter().filter(|info| watched(info.kind)) {
         for verb in ["get", "list", "watch"] {
             if !allows(&rules, verb, info.group, info.plural) {
@@ -114,6 +116,12 @@ fn every_watched_kind_may_be_read_and_every_mesh_kind_told_its_status() -> Resul
         "create",
         "authentication.k8s.io",
         "tokenreviews"
+    ));
+    assert!(allows(
+        &rules,
+        "create",
+        "authorization.k8s.io",
+        "subjectaccessreviews"
     ));
     assert!(!allows(&rules, "patch", "networking.istio.io", "gateways"));
     Ok(())

@@ -58,6 +58,8 @@ pub struct Plan {
     pub ports: Vec<u16>,
     /// Which ADS protocol the Envoys speak.
     pub protocol: XdsProtocol,
+    /// Further flags of the control plane.
+    pub flags: Vec<String>,
 }
 
 impl Plan {
@@ -133,6 +135,7 @@ impl Mesh {
         }
         let directory = config.display().to_string();
         let mut options = plane::Options::new(programs.meltemid.clone(), directory, logs.clone());
+        options.args = plan.flags.iter().map(Into::into).collect();
         let plane = Plane::start(&options)?;
         options.grpc = plane.grpc();
         tell(&format!("the control plane serves ADS on {}", plane.grpc()));

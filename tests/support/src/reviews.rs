@@ -23,6 +23,8 @@ pub(crate) struct State {
     pub(crate) tokens: BTreeMap<String, Value>,
     /// Objects by the path of their address.
     pub(crate) objects: BTreeMap<String, Value>,
+    /// Who may list the Secrets of which namespace.
+    pub(crate) readers: Vec<(String, String)>,
     /// The `spec` of each review.
     pub(crate) reviewed: Vec<Value>,
     /// No token is reviewed: it fails.
@@ -100,6 +102,12 @@ impl Reviews {
             self.state().tokens.insert(text.clone(), status);
         }
         text
+    }
+
+    /// A service account may list the Secrets of its namespace from now on.
+    pub fn let_read(&self, namespace: &str, account: &str) {
+        let user = format!("system:serviceaccount:{namespace}:{account}");
+        self.state().readers.push((namespace.to_owned(), user));
     }
 
     /// Whether reviews of tokens fail from now on.

@@ -52,7 +52,9 @@ pub(super) fn read(kind: Kind, json: &[u8], into: Into<'_>) -> Option<Object> {
         | Kind::Telemetry
         | Kind::WasmPlugin
         | Kind::TrafficExtension
-        | Kind::MeshConfig => None,
+        | Kind::MeshConfig
+        | Kind::Secret
+        | Kind::ConfigMap => None,
     }
 }
 

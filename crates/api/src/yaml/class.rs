@@ -54,7 +54,6 @@ const ISTIO_NOT_YET: &[(&str, &[&str])] = &[
 /// Kinds of the core group that are not read.
 const CORE: &[&str] = &[
     "Binding",
-    "ConfigMap",
     "Event",
     "LimitRange",
     "PersistentVolume",
@@ -62,7 +61,6 @@ const CORE: &[&str] = &[
     "PodTemplate",
     "ReplicationController",
     "ResourceQuota",
-    "Secret",
     "ServiceAccount",
 ];
 

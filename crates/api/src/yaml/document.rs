@@ -97,10 +97,11 @@ fn unparsed(part: Part<'_>, fault: &Fault, source: &Source) -> Document {
         _ => Class::Foreign,
     };
     let object = match class {
-        Class::Watched(kind) => reference(kind, &header, source),
-        Class::NotYet | Class::Foreign | Class::Stranger { .. } | Class::Unknown { .. } => {
-            mesh_config::is_it(&header, source).then(|| mesh_config::reference(source))
+        Class::Watched(_) if mesh_config::is_it(&header, source) => {
+            Some(mesh_config::reference(source))
         }
+        Class::Watched(kind) => reference(kind, &header, source),
+        Class::NotYet | Class::Foreign | Class::Stranger { .. } | Class::Unknown { .. } => None,
     };
     if let Some(object) = object {
         let origin = Origin::object(object.clone(), Some(location.clone()));
@@ -148,9 +149,11 @@ fn document(root: &Node, problems: Vec<Problem>, source: &Source) -> Document {
         return draft.unclear();
     };
     match class::classify(&api_version, &kind) {
+        Class::Watched(_) if mesh_config::is_it(&draft.header, source) => {
+            mesh_config::wrapped(draft)
+        }
         Class::Watched(kind) => draft.watched(kind),
         Class::NotYet => draft.not_yet(&kind),
-        Class::Foreign if mesh_config::is_it(&draft.header, source) => mesh_config::wrapped(draft),
         Class::Foreign => draft.foreign(),
         Class::Stranger { .. } if source.strangers == Strangers::Ignore => draft.foreign(),
         Class::Stranger { remedy } => {

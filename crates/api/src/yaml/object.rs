@@ -64,6 +64,8 @@ impl Draft<'_> {
             Kind::TrafficExtension => self.mesh::<TrafficExtension>(kind),
             // Comes in a ConfigMap, or bare.
             Kind::MeshConfig => None,
+            Kind::Secret => self.kubernetes::<core::Secret>(),
+            Kind::ConfigMap => self.kubernetes::<core::ConfigMap>(),
         }
     }
 
@@ -76,6 +78,9 @@ impl Draft<'_> {
         let mut problems = Vec::new();
         let whole = reader::read::<T>(self.root, &FieldPath::root(), &mut problems);
         problems.retain_mut(|problem| tolerate(T::KIND, problem));
+        if T::KIND.is_credential() {
+            problems.iter_mut().for_each(cover);
+        }
         self.problems.append(&mut problems);
         let (metadata, spec) = whole?.split();
         let mut found = self.findings();
@@ -176,6 +181,12 @@ impl Draft<'_> {
     }
 }
 
+/// Says no more of a value that may be a key than that it cannot be read.
+fn cover(problem: &mut Problem) {
+    "cannot be read (the value is not shown)".clone_into(&mut problem.message);
+    "values of data are base64, those of stringData are text".clone_into(&mut problem.remedy);
+}
+
 /// What Kubernetes' machinery writes into Pods and Nodes may be newer than we are, and status is
 /// nobody's mistake. True when the problem stays.
 fn tolerate(kind: Kind, problem: &mut Problem) -> bool {
@@ -185,7 +196,8 @@ fn tolerate(kind: Kind, problem: &mut Problem) -> bool {
     if matches!(kind, Kind::Pod | Kind::Node) {
         problem.severity = Severity::Warning;
     }
-    !problem.path.as_str().starts_with("status")
+    // Most Secrets and ConfigMaps are none of ours.
+    !problem.path.as_str().starts_with("status") && !kind.is_credential()
 }
 
 /// The workloads that a broken security object selects, when that is beyond doubt.

@@ -16,6 +16,7 @@ pub(super) fn nearest(root: &Node, path: &FieldPath) -> Option<Mark> {
 pub(super) fn depth(kind: Kind) -> usize {
     match kind {
         Kind::EndpointSlice | Kind::Endpoints | Kind::Pod | Kind::Namespace | Kind::Node => 2,
+        Kind::Secret | Kind::ConfigMap => 2,
         Kind::Service => 4,
         Kind::VirtualService
         | Kind::DestinationRule

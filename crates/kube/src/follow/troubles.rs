@@ -99,7 +99,13 @@ impl Follower {
         }
         if self.said.as_ref() != Some(&denied) {
             // Diagnostics are published once the source is in sync, which may be never.
-            tracing::error!(diagnostic = %denied, ready = self.synced, "a kind may not be read");
+            let counts = !self.target.kind.is_credential();
+            match counts {
+                true => {
+                    tracing::error!(diagnostic = %denied, ready = self.synced, "a kind may not be read");
+                }
+                false => tracing::warn!(diagnostic = %denied, "a certificate may not be read"),
+            }
         }
         self.say(Some(denied)).await?;
         sleep(pause).await;
@@ -107,10 +113,17 @@ impl Follower {
     }
 
     fn about(&self, code: Code, message: &str, remedy: &str) -> Diagnostic {
-        let object = self.target.title().parse().ok().map(|name| ObjectRef {
+        let (kind, namespace, name) = match self.target.only() {
+            Some((namespace, name)) if self.target.kind.is_credential() => {
+                let kind = self.target.kind.name();
+                (kind, Some(namespace.clone()), name.to_owned())
+            }
+            Some(_) | None => ("Resource", None, self.target.title()),
+        };
+        let object = name.parse().ok().map(|name| ObjectRef {
             cluster: self.shared.cluster.clone(),
-            kind: "Resource".into(),
-            namespace: None,
+            kind: kind.into(),
+            namespace,
             name,
         });
         match object {
@@ -135,7 +148,7 @@ impl Follower {
             return Ok(());
         }
         self.said.clone_from(&diagnostic);
-        let unit = format!("{} {}", self.shared.cluster, self.target.title());
+        let unit = format!("{} {}", self.shared.cluster, self.target.unit());
         let findings = Change::Findings {
             unit: unit.into(),
             diagnostics: diagnostic.into_iter().collect(),

@@ -104,6 +104,12 @@ codes! {
         "The control plane cannot reach the API server. What was read last stays in force, and proxies are served; changes arrive once the API server answers again.";
     KindGone = 503, "A security kind is no longer served",
         "The API server has served a security kind and no longer knows it, as when its CustomResourceDefinition is deleted. The objects that were read last stay in force: without them traffic would be allowed that was denied. Install the definition again, or delete the objects first.";
+    CredentialMissing = 601, "A credential that is not there",
+        "A Gateway or a DestinationRule names a Secret or ConfigMap that does not exist in the namespace of the proxy, or that the control plane may not read. TLS connections there are reset until it comes; everything else is served. Create it in the namespace of the gateway's pods, or correct credentialName.";
+    CredentialInvalid = 602, "A credential that cannot be used",
+        "A Secret or ConfigMap holds no certificate and key, text that is not PEM, a key that does not fit its certificate, or a certificate that does not count at this time. The last good one stays in force where there is one; what can be used of a bundle of authorities is used.";
+    CredentialDenied = 603, "A credential that a proxy may not have",
+        "A proxy asks for a Secret of another namespace, or its service account may not list Secrets in its own namespace. It gets nothing. Give the service account a Role with the verb list on secrets, as the gateway chart does, or move the Secret into the namespace of the proxy.";
 }
 
 impl Code {

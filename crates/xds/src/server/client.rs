@@ -67,7 +67,10 @@ impl<S: Source> Client<S> {
                 Event::Refused { type_url, reason } => {
                     tracing::warn!(client = %self.key, %type_url, reason, "type refused");
                 }
-                Event::Acked { .. } | Event::Confirmed { .. } | Event::Detached => {}
+                Event::Acked { .. }
+                | Event::Confirmed { .. }
+                | Event::Subscribed { .. }
+                | Event::Detached => {}
             }
             self.shared.source.report(self.id, event);
         }

@@ -12,6 +12,8 @@ use std::net::TcpStream;
 
 const REVIEWS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
 
+const ACCESS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+
 impl Reviews {
     /// Answers one request.
     pub(super) fn answer(&self, request: &Request, stream: &TcpStream) -> Result<()> {
@@ -20,6 +22,7 @@ impl Reviews {
         }
         let (status, body) = match (request.method.as_str(), request.path.as_str()) {
             ("POST", REVIEWS) => self.review(&request.body)?,
+            ("POST", ACCESS) => self.review_access(&request.body)?,
             ("POST", path) => self.create(path, &request.body)?,
             ("PATCH" | "PUT", path) => self.apply(path, &request.body)?,
             ("GET", path) => self.get(path, &request.query),
@@ -45,6 +48,21 @@ impl Reviews {
         let token = review["spec"]["token"].as_str().unwrap_or_default();
         let unknown = || json!({"authenticated": false, "error": "unknown token"});
         review["status"] = state.tokens.get(token).cloned().unwrap_or_else(unknown);
+        Ok((201, review))
+    }
+
+    /// Whether somebody may list the Secrets of a namespace.
+    fn review_access(&self, body: &[u8]) -> Result<(u16, Value)> {
+        let mut review: Value = serde_json::from_slice(body)?;
+        let asked = &review["spec"]["resourceAttributes"];
+        let lists = asked["verb"] == "list" && asked["resource"] == "secrets";
+        let user = review["spec"]["user"].as_str().unwrap_or_default();
+        let of = asked["namespace"].as_str().unwrap_or_default();
+        let state = self.state();
+        let mut may = state.readers.iter();
+        let may = lists && may.any(|reader| *reader == (of.to_owned(), user.to_owned()));
+        drop(state);
+        review["status"] = json!({"allowed": may});
         Ok((201, review))
     }
 
