@@ -7,6 +7,7 @@
 use crate::error::Error;
 use crate::path::{self, Anchor};
 use crate::revoked::Revoked;
+use crate::tls::verifier;
 use crate::validity::{Validity, unix};
 use meltemi_types::{Secret, TrustDomain};
 use rcgen::{
@@ -131,11 +132,14 @@ impl Authority {
             let (from, until) = (unix(validity.from), unix(validity.until));
             return Err(Error::NotNow { from, until });
         }
+        let revoked = Arc::new(Revoked::read(&pem.crl)?);
+        // What the TLS server would not take is not in force at all.
+        verifier(&roots, &revoked)?;
         let public_key = certificate.public_key().raw.to_vec();
         Ok(Self {
             issuer: Issuer::from_ca_cert_der(first, key)?,
             intermediates: path::shown(first, &between, &roots),
-            revoked: Arc::new(Revoked::read(&pem.crl)?),
+            revoked,
             anchor,
             public_key,
             validity,

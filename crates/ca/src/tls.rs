@@ -5,7 +5,10 @@
 
 use crate::authority::{Authority, Leaf};
 use crate::error::Error;
+use crate::revoked::Revoked;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::CertificateDer;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
@@ -82,21 +85,33 @@ fn certified(leaf: &Leaf) -> Result<Arc<CertifiedKey>, Error> {
     Ok(Arc::new(key))
 }
 
-/// TLS 1.2 or later, HTTP/2, a client certificate if the client has one.
-fn config(shown: &Arc<Shown>, authority: &Authority) -> Result<Arc<ServerConfig>, Error> {
+/// Who is believed: clients without a certificate, and those for whose certificate a root vouches,
+/// unless it is revoked.
+///
+/// # Errors
+/// No root, or a list of revoked ones, can be used.
+pub(crate) fn verifier(
+    roots: &[CertificateDer<'static>],
+    revoked: &Revoked,
+) -> Result<Arc<dyn ClientCertVerifier>, Error> {
     let mut store = RootCertStore::empty();
-    for root in authority.roots() {
+    for root in roots {
         store.add(root.clone())?;
     }
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider())
         .allow_unauthenticated()
-        .with_crls(authority.revoked().lists().iter().cloned())
+        .with_crls(revoked.lists().iter().cloned())
         // Most authorities publish no list.
         .allow_unknown_revocation_status()
         .build()?;
+    Ok(verifier)
+}
+
+/// TLS 1.2 or later, HTTP/2, a client certificate if the client has one.
+fn config(shown: &Arc<Shown>, authority: &Authority) -> Result<Arc<ServerConfig>, Error> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
-        .with_client_cert_verifier(verifier)
+        .with_client_cert_verifier(verifier(authority.roots(), authority.revoked())?)
         .with_cert_resolver(shown.clone());
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(Arc::new(config))

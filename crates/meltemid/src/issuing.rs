@@ -67,6 +67,7 @@ impl Issuing {
             validity_duration,
             metadata,
         } = request;
+        let from = peer.map(tracing::field::display);
         // The metadata is the caller's word; nothing of it is used.
         if metadata.is_some_and(|metadata| metadata.fields.contains_key(IMPERSONATED)) {
             return Err(Status::permission_denied(format!(
@@ -74,9 +75,14 @@ impl Issuing {
                  as the workload itself"
             )));
         }
-        let issued = self.issue((&csr, &id), validity_duration)?;
+        let issued = self
+            .issue((&csr, &id), validity_duration)
+            .inspect_err(|status| {
+                let why = status.message();
+                tracing::info!(target: AUDIT, %id, from, why, "certificate refused");
+            })?;
         let until = clock::unix(issued.validity.until);
-        tracing::info!(target: AUDIT, %id, ?peer, serial = %issued.serial, until, "certificate issued");
+        tracing::info!(target: AUDIT, %id, from, serial = %issued.serial, until, "certificate issued");
         metrics::counter!("citadel_server_success_cert_issuance_count").increment(1);
         let cert_chain = issued.chain;
         Ok(IstioCertificateResponse { cert_chain }
@@ -89,7 +95,8 @@ impl Issuing {
         let peer = credentials.peer;
         let stranger = |why: &str| {
             metrics::counter!("citadel_server_authentication_failure_count").increment(1);
-            tracing::info!(target: AUDIT, ?peer, why, "certificate refused");
+            let from = peer.map(tracing::field::display);
+            tracing::info!(target: AUDIT, from, why, "certificate refused");
             Status::unauthenticated("request authenticate failure")
         };
         let account = match self

@@ -3,6 +3,7 @@
 mod cost;
 mod edit;
 mod flips;
+mod identity;
 mod spine;
 mod start;
 mod table;
@@ -33,6 +34,8 @@ enum Name {
     Edit,
     /// From the change of an EndpointSlice to the new endpoint in a real Envoy, 200 times.
     Flips,
+    /// Certificates of workloads a second of one core, over TLS and gRPC, for P-256 and RSA keys.
+    Identity,
     /// 500 services, 200 equal proxies, one core: work, bytes, CPU, memory, restarts.
     Spine,
     /// From the start of the process to ready, on a cluster of 1,000 services and 10,000 pods.
@@ -48,6 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let held = match args.name {
         Name::Edit => edit::run()?,
         Name::Flips => flips::run(args.inside)?,
+        Name::Identity => identity::run()?,
         Name::Spine => spine::run()?,
         Name::Start => start::run()?,
     };

@@ -1,0 +1,111 @@
+//! `bench identity`: certificates of workloads a second, through TLS and the whole of gRPC.
+//!
+//! A release build on one core, asked by `meltemi-csrload` on another over 32 connections. Requests
+//! are made by openssl before the clock starts. The authority signs with P-256; an RSA request costs
+//! what its verification costs. An API server's stand-in reviews each token once.
+
+use super::cost::Cost;
+use super::spine::pinned;
+use super::table::Table;
+use crate::shell::say;
+use anyhow::{Context, Result, ensure};
+use meltemi_testkit::openssl::{Openssl, P256};
+use meltemi_testkit::paths::{self, Scratch};
+use meltemi_testkit::plane::{Options, Plane};
+use meltemi_testkit::reviews::{Reviews, Token};
+use meltemi_testkit::wait;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const CONNECTIONS: usize = 32;
+const SECONDS: u64 = 10;
+/// Different requests of a kind.
+const REQUESTS: usize = 8;
+/// Certificates for P-256 keys, a second of one core.
+const P256_RATE: f64 = 5000.0;
+const RSA: &str = "rsa:2048";
+const DEADLINE: Duration = Duration::from_secs(20);
+const ROOT: &str = "/api/v1/namespaces/istio-system/configmaps/istio-ca-root-cert";
+
+/// True when the bound holds.
+pub(crate) fn run() -> Result<bool> {
+    say("certificates for P-256 and RSA keys over 32 TLS connections, control plane on one core");
+    let dir = super::release()?;
+    let scratch = Scratch::new("bench-identity")?;
+    let reviews = Reviews::start(&["istio-system"])?;
+    let plane = start(&dir, &scratch, &reviews)?;
+    let map = wait::until(
+        "the root certificate",
+        DEADLINE,
+        || Ok(reviews.object(ROOT)),
+    )?;
+    let roots = map.pointer("/data/root-cert.pem").context("no root")?;
+    let tokens: Vec<String> = (0..CONNECTIONS)
+        .map(|index| reviews.mint(&Token::of("shop", "web", &format!("web-{index}"))))
+        .collect();
+    let openssl = Openssl::new(scratch.path());
+    let mut table = Table::default();
+    for (what, kind) in [("P-256", P256), ("RSA 2048", RSA)] {
+        let csrs = (0..REQUESTS).map(|_| Ok(openssl.csr(kind, &[])?.request));
+        let csrs: Vec<String> = csrs.collect::<Result<_>>()?;
+        let work = json!({
+            "server": plane.secure()?, "roots": roots, "tokens": tokens, "csrs": csrs,
+            "connections": CONNECTIONS, "seconds": SECONDS,
+        });
+        let before = Cost::of(plane.pid())?;
+        let done = load(&dir, &work)?;
+        let after = Cost::of(plane.pid())?;
+        let number = |name: &str| done.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN);
+        let (signed, seconds) = (number("signed"), number("seconds"));
+        table.exactly(&format!("{what}: refused"), number("refused") as u64, 0);
+        let rate = signed / after.since(&before).as_secs_f64();
+        let row = format!("{what}: certificates a second of CPU");
+        match kind {
+            P256 => table.holds(&row, &format!("{rate:.0}"), rate >= P256_RATE),
+            _ => table.note(&row, &format!("{rate:.0}")),
+        }
+        let row = format!("{what}: certificates a second, one core each side");
+        table.note(&row, &format!("{:.0}", signed / seconds));
+    }
+    let resident = Cost::of(plane.pid())?.resident_mib();
+    table.note("resident memory afterwards", &format!("{resident:.2} MiB"));
+    Ok(table.end())
+}
+
+fn start(dir: &Path, scratch: &Scratch, reviews: &Reviews) -> Result<Plane> {
+    let config = scratch.path().join("config");
+    std::fs::create_dir(&config)?;
+    let meltemid = paths::binary_in(dir, "meltemid")?;
+    let config = config.display().to_string();
+    let mut options = Options::new(meltemid, config, scratch.path().to_path_buf());
+    let kubeconfig = reviews.kubeconfig(scratch.path())?;
+    options.args = vec!["--kubeconfig".into(), kubeconfig.into()];
+    for flag in ["--secureGRPCAddr", "--httpAddr", "--monitoringAddr"] {
+        options.args.extend([flag.into(), "127.0.0.1:0".into()]);
+    }
+    options.through = pinned("0");
+    Plane::start(&options)
+}
+
+/// What `meltemi-csrload` says of its work.
+fn load(dir: &Path, work: &Value) -> Result<Value> {
+    let program = paths::binary_in(dir, "meltemi-csrload")?;
+    let mut words = pinned("1");
+    words.push(program.into());
+    let mut words = words.into_iter();
+    let mut child = Command::new(words.next().unwrap_or_default())
+        .args(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start meltemi-csrload")?;
+    let mut stdin = child.stdin.take().context("no stdin")?;
+    stdin.write_all(work.to_string().as_bytes())?;
+    drop(stdin);
+    let ended = child.wait_with_output()?;
+    ensure!(ended.status.success(), "meltemi-csrload: {}", ended.status);
+    Ok(serde_json::from_slice(&ended.stdout)?)
+}
