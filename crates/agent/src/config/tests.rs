@@ -1,3 +1,5 @@
+//! Where settings come from, which place wins, and what is said of a wrong one.
+
 use super::*;
 use serde_json::json;
 
