@@ -8,12 +8,14 @@
 //! * [`Tls`]: what a TLS server shows and whom it believes, replaced while it serves.
 //! * [`listen`]: connections after their handshake, with limits on those that never finish it.
 //! * [`credential`]: whether what a user gives as a certificate is one.
+//! * [`development`]: an authority in a directory, and [`TokenKey`], for a laptop.
 //! * [`caller`]: the identity in a certificate that a client has proved to own.
 #![deny(missing_docs)]
 
 mod authority;
 pub mod caller;
 pub mod credential;
+pub mod development;
 mod error;
 mod issue;
 pub mod listen;
@@ -24,6 +26,7 @@ mod request;
 mod revoked;
 mod succession;
 mod tls;
+mod token;
 mod validity;
 
 pub use authority::{Authority, AuthorityPem, Leaf, ROOT_LIFETIME, SERVING_LIFETIME};
@@ -35,4 +38,5 @@ pub use request::{BadRequest, KeyKind, MAX_BYTES, Request};
 pub use revoked::Revoked;
 pub use succession::Succession;
 pub use tls::Tls;
+pub use token::{BadToken, Bearer, LONGEST_LIFE, TokenKey};
 pub use validity::Validity;

@@ -41,7 +41,9 @@ pub(crate) struct Args {
     /// Without it nobody gets a key over plaintext. Not with an API server.
     #[arg(long = "plaintext-secrets")]
     plaintext_secrets: bool,
-    /// Where to serve xDS over TLS, to callers that are known; needs an API server [default: :15012].
+    /// Where to serve xDS and certificates over TLS, to callers that are known [default: :15012;
+    /// nowhere without an API server]. Without one, `DIR/.meltemi` of the first --config-dir holds a
+    /// development authority, made when it is missing; `meltemi token` makes tokens for it.
     #[arg(
         long = "secureGRPCAddr",
         alias = "secure-grpc-addr",
@@ -168,7 +170,6 @@ pub(crate) struct Config {
     pub(crate) grpc: Option<SocketAddr>,
     /// Who calls from loopback gets keys there.
     pub(crate) plaintext_secrets: bool,
-    /// Only with an API server.
     pub(crate) secure_grpc: Option<SocketAddr>,
     /// Further names of the serving certificate.
     pub(crate) hosts: Vec<String>,
@@ -234,18 +235,16 @@ impl Args {
         } = self;
         let in_pod = kubernetes_service_host.is_some_and(|host| !host.is_empty());
         let access = access(kubeconfig, in_pod && config_dir.is_empty());
-        let (secure_grpc, unused) = match &access {
-            Some(_) => (secure_grpc_addr.unwrap_or_else(|| ":15012".into()), None),
-            None => (String::new(), secure_grpc_addr),
-        };
-        let unused = [("--secureGRPCAddr", unused), ("--httpsAddr", https_addr)];
+        // Without an API server, the authority of a directory serves whom that is asked for.
+        let secure = access.as_ref().map_or("", |_| ":15012");
+        let secure_grpc = secure_grpc_addr.unwrap_or_else(|| secure.into());
+        let unused = [("--httpsAddr", https_addr)];
         let mut warnings: Vec<String> = unused.into_iter().filter_map(unused_address).collect();
         warnings.extend(read_profile(&profile)?);
         something(&config_dir, access.as_ref())?;
         keys_in_the_clear(plaintext_secrets, access.as_ref())?;
-        let cluster: ClusterId = cluster_id
-            .parse()
-            .map_err(|e| format!("--clusterID: {e}"))?;
+        let cluster = cluster_id.parse();
+        let cluster: ClusterId = cluster.map_err(|e| format!("--clusterID: {e}"))?;
         let in_cluster = in_pod || access.is_some();
         let local = |address: &'static str| if in_cluster { address } else { "127.0.0.1:0" };
         Ok(Config {
@@ -427,8 +426,10 @@ mod tests {
 
     #[test]
     fn tls_is_served_where_an_api_server_knows_the_callers() {
-        let laptop = read(&["--config-dir", "/a", "--secureGRPCAddr", ":1"]).unwrap();
-        assert!(laptop.secure_grpc.is_none() && laptop.warnings.len() == 1);
+        let laptop = read(&["--config-dir", "/a"]).unwrap();
+        assert!(laptop.secure_grpc.is_none());
+        let asked = read(&["--config-dir", "/a", "--secureGRPCAddr", ":1"]).unwrap();
+        assert_eq!(asked.secure_grpc.unwrap().port(), 1);
         let cluster = read(&["--config-dir", "/a", "--kubeconfig", "/k"]).unwrap();
         assert_eq!(cluster.secure_grpc.unwrap().port(), 15012);
         assert_eq!(cluster.http.unwrap().port(), 8080);

@@ -7,14 +7,15 @@
 
 use crate::clock;
 use crate::plane::Plane;
+use meltemi_ca::development::{self, DevelopmentError};
 use meltemi_ca::{Authority, AuthorityPem, Leaf, SERVING_LIFETIME, Succession, Tls, names};
-use meltemi_kube::secret::{NAME, PLUGGED};
 use meltemi_kube::{Client, secret};
 use meltemi_runtime::drain::Drain;
 use meltemi_runtime::ready::Gate;
 use meltemi_types::Namespace;
 use std::convert::Infallible;
 use std::error::Error;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
@@ -35,10 +36,25 @@ const ROOT_LEFT: u32 = 20;
 enum Trouble {
     #[error(transparent)]
     Secret(#[from] secret::SecretError),
-    #[error("Secret {0}: {1}")]
+    #[error(transparent)]
+    Development(#[from] DevelopmentError),
+    #[error("{0}: {1}")]
     Authority(&'static str, meltemi_ca::Error),
-    #[error("Secret {PLUGGED} is gone; restore it, or restart to sign with {NAME}")]
-    Gone,
+    #[error("{0} is gone; restore it, or restart to sign with another authority")]
+    Gone(&'static str),
+}
+
+/// Where authorities are, as they are called.
+const SELF_SIGNED: &str = "Secret istio-ca-secret";
+const PLUGGED: &str = "Secret cacerts";
+const DEVELOPMENT: &str = "directory .meltemi";
+
+/// Where the authority is kept.
+pub(crate) enum Store {
+    /// In Secrets.
+    Cluster(Client),
+    /// Below a directory of configuration.
+    Development(PathBuf),
 }
 
 /// Who the control plane is to those who call it.
@@ -54,7 +70,7 @@ pub(crate) struct Names {
 
 /// Keeps the certificate.
 pub(crate) struct Keeper {
-    pub(crate) client: Client,
+    pub(crate) store: Store,
     pub(crate) names: Names,
     pub(crate) plane: Plane,
     /// What the TLS server shows; `None` until there is something.
@@ -167,16 +183,13 @@ impl Keeper {
 
     fn announce(&self, authority: &Arc<Authority>, from: &str) {
         if authority.validity().is_due(clock::wall(), ROOT_LEFT) {
-            tracing::warn!("the authority's certificate ends soon; replace Secret {from}");
+            tracing::warn!("the authority's certificate ends soon; replace {from}");
         }
         self.roots
             .send_replace(authority.pem().roots.as_str().into());
         self.signs.send_replace(Some(authority.clone()));
         let roots = authority.roots().len();
-        tracing::info!(
-            roots,
-            "xDS is served over TLS with a certificate of Secret {from}"
-        );
+        tracing::info!(roots, "xDS is served over TLS with a certificate of {from}");
     }
 
     /// The authority of all replicas: the users' own, else one that the first replica makes.
@@ -184,18 +197,29 @@ impl Keeper {
         &self,
         served: Option<&Served>,
     ) -> Result<(AuthorityPem, &'static str), Trouble> {
-        let files = secret::plugged(&self.client, &self.names.namespace).await?;
+        let (files, from) = match &self.store {
+            Store::Cluster(client) => {
+                let files = secret::plugged(client, &self.names.namespace).await?;
+                (files, PLUGGED)
+            }
+            Store::Development(dir) => (development::files(dir)?, DEVELOPMENT),
+        };
         let plugged = AuthorityPem::plugged(&files);
-        match plugged.map_err(|error| Trouble::Authority(PLUGGED, error))? {
-            Some(pem) => Ok((pem, PLUGGED)),
-            None if served.is_some_and(|served| served.from == PLUGGED) => Err(Trouble::Gone),
-            None => Ok((self.self_signed().await?, NAME)),
+        let plugged = plugged.map_err(|error| Trouble::Authority(from, error))?;
+        match (plugged, &self.store) {
+            (Some(pem), _) => Ok((pem, from)),
+            (None, Store::Cluster(client))
+                if served.is_none_or(|served| served.from != PLUGGED) =>
+            {
+                Ok((self.self_signed(client).await?, SELF_SIGNED))
+            }
+            (None, _) => Err(Trouble::Gone(from)),
         }
     }
 
-    async fn self_signed(&self) -> Result<AuthorityPem, Trouble> {
+    async fn self_signed(&self, client: &Client) -> Result<AuthorityPem, Trouble> {
         let namespace = &self.names.namespace;
-        let parts = match secret::read(&self.client, namespace).await? {
+        let parts = match secret::read(client, namespace).await? {
             Some(parts) => parts,
             None => {
                 let domains = self.plane.trust_domains();
@@ -209,14 +233,14 @@ impl Keeper {
                     roots,
                     crl: _, // nothing is revoked yet
                 } = Authority::self_signed(&domain, clock::wall())
-                    .map_err(|error| Trouble::Authority(NAME, error))?;
+                    .map_err(|error| Trouble::Authority(SELF_SIGNED, error))?;
                 let own = secret::Parts {
                     certificate,
                     key,
                     chain,
                     roots,
                 };
-                secret::create(&self.client, namespace, &own).await?
+                secret::create(client, namespace, &own).await?
             }
         };
         let secret::Parts {

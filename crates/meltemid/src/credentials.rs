@@ -14,7 +14,7 @@ pub(crate) use clerk::Clerk;
 
 use meltemi_api::Change;
 use meltemi_kube::Needed;
-use meltemi_model::{CredentialName, Snapshot};
+use meltemi_model::{CredentialName, GatewayIndex, PolicyIndex, Snapshot};
 use meltemi_proto::resource::{Encoded, TypeSet};
 use meltemi_translate::credential::{Named, named};
 use meltemi_types::{ClusterId, Namespace};
@@ -66,6 +66,8 @@ struct Asker {
     refused: BTreeSet<Arc<str>>,
 }
 
+type Basis = (Arc<GatewayIndex>, Arc<PolicyIndex>);
+
 /// What becomes of one name.
 enum Answer {
     Given(Arc<Encoded>),
@@ -83,6 +85,8 @@ pub(crate) struct Supply {
     vault: Vault,
     rights: Rights,
     named: Named,
+    /// What that was made from.
+    basis: Option<Basis>,
     askers: BTreeMap<ClientId, Asker>,
     needed: watch::Sender<BTreeSet<Needed>>,
 }
@@ -112,6 +116,7 @@ impl Supply {
             vault: Vault::default(),
             rights,
             named: Named::new(),
+            basis: None,
             askers: BTreeMap::new(),
             needed,
         };
@@ -134,6 +139,14 @@ impl Supply {
 
     /// Takes what the next snapshot names; true when it names something else than the last.
     pub(crate) fn publish(&mut self, snapshot: &Snapshot) -> bool {
+        let basis = (snapshot.gateways.clone(), snapshot.policies.clone());
+        let same = |(gateways, policies): &Basis| {
+            Arc::ptr_eq(gateways, &basis.0) && Arc::ptr_eq(policies, &basis.1)
+        };
+        if self.basis.as_ref().is_some_and(same) {
+            return false;
+        }
+        self.basis = Some(basis);
         let named = named(snapshot);
         let differs = named != self.named;
         self.named = named;

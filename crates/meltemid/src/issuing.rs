@@ -22,6 +22,8 @@ use tonic::Status;
 const PATH: &str = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
 /// Whose lines are the audit; one of our names, so that they are logged unless somebody says else.
 const AUDIT: &str = "meltemi_audit";
+/// Under this key the proxy of a node asks for the certificate of a pod on it (reliability.md T13).
+const IMPERSONATED: &str = "ImpersonatedIdentity";
 /// What a request may have beyond its signing request: a lifetime and metadata.
 const REST: usize = 4 * 1024;
 
@@ -60,12 +62,18 @@ impl Issuing {
         let id = self.identify(credentials).await?;
         let request = IstioCertificateRequest::decode(request);
         let request = request.map_err(|_| Status::invalid_argument("the request is no message"))?;
-        // The metadata is the caller's word; nothing of it is used.
         let IstioCertificateRequest {
             csr,
             validity_duration,
-            metadata: _,
+            metadata,
         } = request;
+        // The metadata is the caller's word; nothing of it is used.
+        if metadata.is_some_and(|metadata| metadata.fields.contains_key(IMPERSONATED)) {
+            return Err(Status::permission_denied(format!(
+                "{id} asks in the name of another ({IMPERSONATED}); that is not supported, so ask \
+                 as the workload itself"
+            )));
+        }
         let issued = self.issue((&csr, &id), validity_duration)?;
         let until = clock::unix(issued.validity.until);
         tracing::info!(target: AUDIT, %id, ?peer, serial = %issued.serial, until, "certificate issued");

@@ -148,7 +148,7 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
     let clerk = Clerk {
         plane: plane.clone(),
         questions: ends.questions,
-        reviewer: secure.as_ref().map(Secure::access_reviewer),
+        reviewer: secure.as_ref().and_then(Secure::access_reviewer),
     };
     let status = secure.as_ref().zip(sources.seen());
     let status = status.and_then(|(secure, seen)| secure.status(&config, book, seen));

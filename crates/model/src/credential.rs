@@ -110,7 +110,7 @@ mod tests {
                 "configmap://roots-cacert",
                 "ConfigMap /roots-cacert|roots ca",
             ),
-            ("kubernetes://-cacert", "none"),
+            ("kubernetes://-cacert", "Secret /-cacert ca"),
         ] {
             assert_eq!(read(text), meaning, "{text}");
         }

@@ -109,6 +109,7 @@ impl Scene {
         let id = format!("sidecar~{address}~shop-1.shop~shop.svc.cluster.local");
         let mut node = NodeFacts::new(id, "shop.shop".into());
         node.metadata = Map::from_iter([
+            ("DNS_CAPTURE".to_owned(), json!("true")),
             ("INSTANCE_IPS".to_owned(), json!(address.to_string())),
             ("INTERCEPTION_MODE".to_owned(), json!("NONE")),
             ("LABELS".to_owned(), json!({"app": "shop"})),
@@ -198,7 +199,7 @@ fn replaced(name: &str, protocol: XdsProtocol, whole: &[&str]) -> Result<()> {
     );
     scene.serve()?;
     scene.wait_course("the relay to be connected again", |course| course.connected)?;
-    scene.change("late")?;
+    scene.change("latecomer")?;
     let [streams, clusters, listeners] = before;
     let after = of(&scene)?;
     let expected = [streams, clusters + 1, listeners];
@@ -244,7 +245,7 @@ fn alone(name: &str, protocol: XdsProtocol) -> Result<()> {
     let clusters = scene.envoy()?.admin().get("/clusters")?;
     ensure!(clusters.contains("early.shop.svc"), "{clusters}");
     scene.serve()?;
-    scene.change("late")?;
+    scene.change("latecomer")?;
     let again = scene.sent("lds")?;
     ensure!(again == 0.0, "{again} listeners were sent again");
     Ok(())
@@ -261,6 +262,7 @@ fn an_envoy_starts_alone_over_the_state_of_the_world() -> Result<()> {
 }
 
 fn service(name: &str) -> String {
+    let number = name.len();
     format!(
         "apiVersion: v1
 kind: Service
@@ -268,6 +270,7 @@ metadata:
   name: {name}
   namespace: shop
 spec:
+  clusterIP: 240.9.0.{number}
   selector:
     app: shop
   ports:

@@ -59,6 +59,7 @@ const MAY_IMPORT: [(&str, &[&str]); 28] = [
             "schema",
             "simulate",
             "kube",
+            "ca",
         ],
     ),
     (

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use meltemi_e2e::mesh::{self, Mesh, SYSTEM};
 use meltemi_e2e::{Target, istioctl};
 use meltemi_testkit::cluster::access::Kubectl;
-use meltemi_testkit::wait;
+use meltemi_testkit::{paths, wait};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -40,6 +40,18 @@ spec:
   gateways: [shop]
   http:
   - route: [{destination: {host: reviews}}]
+";
+
+const SECURE: &str = "
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: secure, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 443, name: https, protocol: HTTPS}
+    hosts: [books.example]
+    tls: {mode: SIMPLE, credentialName: books-cert}
 ";
 
 /// istioctl, where kubectl runs.
@@ -93,9 +105,59 @@ fn istioctl_finds_and_reads_the_control_plane_and_its_proxies() -> Result<()> {
     status(&istioctl, &key)?;
     configuration(&istioctl, &key)?;
     debug(&istioctl, &key)?;
+    certificates(&istioctl, &key)?;
     mesh.uninstall()?;
     kubectl.run(&["delete", "namespace", "shop", SYSTEM, "--ignore-not-found"])?;
     target.release()
+}
+
+/// A Secret that a Gateway names: missing, there, replaced.
+fn certificates(istioctl: &Istioctl<'_>, key: &str) -> Result<()> {
+    let kubectl = istioctl.kubectl;
+    kubectl.apply(SECURE)?;
+    let said = ["get", "gw", "secure", "--namespace=shop", "--output=yaml"];
+    wait::every("the missing Secret", (DEADLINE, LOOK), || {
+        let status = kubectl.run(&said)?;
+        Ok(status.contains("MLT0601").then_some(()))
+    })?;
+    let certificates = paths::repository().join("tests/support/certificates");
+    let put = |name: &str| {
+        let file = |end: &str| {
+            certificates
+                .join(format!("{name}.{end}"))
+                .display()
+                .to_string()
+        };
+        let [cert, own] = [file("pem"), file("key")];
+        let [cert, own] = [format!("--cert={cert}"), format!("--key={own}")];
+        let create = ["create", "secret", "tls", "books-cert", &cert, &own];
+        let made = ["--namespace", SYSTEM, "--dry-run=client", "--output=yaml"];
+        kubectl.apply(&kubectl.run(&[&create[..], &made].concat())?)
+    };
+    let shown = || {
+        let all = istioctl.run(&["proxy-config", "secret", key])?;
+        let line = all
+            .lines()
+            .find(|line| line.contains("kubernetes://books-cert"));
+        Ok::<_, anyhow::Error>(
+            line.filter(|line| line.contains("ACTIVE"))
+                .map(str::to_owned),
+        )
+    };
+    put("reviews")?;
+    let first = wait::every("the Secret at the gateway", (DEADLINE, LOOK), shown)?;
+    put("client")?;
+    wait::every("another certificate", (DEADLINE, LOOK), || {
+        Ok(shown()?.filter(|line| *line != first))
+    })?;
+    let until = [
+        "--for=condition=Programmed",
+        "--namespace=shop",
+        "--timeout=30s",
+    ];
+    kubectl.run(&[&["wait", "gw/secure"][..], &until].concat())?;
+    kubectl.run(&["delete", "secret", "books-cert", "--namespace", SYSTEM])?;
+    Ok(())
 }
 
 fn version(istioctl: &Istioctl<'_>) -> Result<()> {

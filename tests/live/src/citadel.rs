@@ -142,6 +142,17 @@ impl Citadel {
         })
     }
 
+    /// Waits until it knows a service of this name, as `NAME.NAMESPACE`.
+    ///
+    /// # Errors
+    /// It never does.
+    pub fn wait_published(&self, name: &str) -> Result<()> {
+        wait::until(&format!("the service {name}"), SOON, || {
+            let services = self.plane.get("/debug/registryz")?;
+            Ok(services.contains(name).then_some(()))
+        })
+    }
+
     /// Waits for a line of its log.
     ///
     /// # Errors

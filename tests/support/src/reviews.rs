@@ -110,11 +110,6 @@ impl Reviews {
         self.state().readers.push((namespace.to_owned(), user));
     }
 
-    /// Puts an object, by its path: `/api/v1/namespaces/NS/secrets/NAME`. Watches do not tell of it.
-    pub fn put(&self, path: &str, object: Value) {
-        self.state().objects.insert(path.to_owned(), object);
-    }
-
     /// Whether reviews of tokens fail from now on.
     pub fn fail(&self, fails: bool) {
         self.state().fails = fails;

@@ -202,6 +202,7 @@ async fn blamed(desk: &Desk) -> Result<Vec<String>> {
             | Event::Synced { .. }
             | Event::Confirmed { .. }
             | Event::Refused { .. }
+            | Event::Subscribed { .. }
             | Event::Detached => Vec::new(),
         };
         let names = events.iter().flat_map(of);

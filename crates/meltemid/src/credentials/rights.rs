@@ -11,6 +11,8 @@ use tokio::sync::mpsc;
 
 const YES: Duration = Duration::from_secs(60);
 const NO: Duration = Duration::from_secs(10);
+/// How long nothing is asked after a question that was not answered.
+const AGAIN: Duration = Duration::from_secs(4);
 /// How long a yes counts while the API server is away.
 const AWAY: Duration = Duration::from_secs(600);
 
@@ -30,8 +32,8 @@ struct Known {
     said: Option<(bool, Instant)>,
     /// A question is on its way.
     asked: bool,
-    /// The last question was not answered.
-    away: bool,
+    /// When the last question was not answered, if it was not.
+    away: Option<Instant>,
 }
 
 /// What is known of all accounts.
@@ -61,11 +63,12 @@ impl Rights {
             Some((false, at)) if age(at) < NO => return Right::Refused,
             Some(_) | None => {}
         }
-        if !known.asked {
+        let soon = known.away.is_some_and(|at| age(at) < AGAIN);
+        if !known.asked && !soon {
             known.asked = self.questions.send(account.clone()).is_ok();
         }
         match known.said {
-            Some((true, at)) if known.away && age(at) < AWAY => Right::Granted,
+            Some((true, at)) if known.away.is_some() && age(at) < AWAY => Right::Granted,
             Some(_) | None => Right::Unknown,
         }
     }
@@ -74,7 +77,7 @@ impl Rights {
     pub(crate) fn decided(&mut self, account: &Account, (may, now): (Option<bool>, Instant)) {
         let known = self.known.entry(account.clone()).or_default();
         known.asked = false;
-        known.away = may.is_none();
+        known.away = may.is_none().then_some(now);
         if let Some(may) = may {
             known.said = Some((may, now));
         }
@@ -131,6 +134,10 @@ mod tests {
         assert_eq!(rights.of(&who, later), Right::Unknown);
         rights.decided(&who, (None, later));
         assert_eq!(rights.of(&who, later), Right::Granted);
+        assert_eq!(asked.try_recv().unwrap(), who);
+        assert!(asked.try_recv().is_err(), "not again at once");
+        assert_eq!(rights.of(&who, later + 4 * SECOND), Right::Granted);
+        assert_eq!(asked.try_recv().unwrap(), who);
         assert_eq!(rights.of(&who, start + 599 * SECOND), Right::Granted);
         assert_eq!(rights.of(&who, start + 600 * SECOND), Right::Unknown);
         while asked.try_recv().is_ok() {}

@@ -469,6 +469,7 @@ fn confirmed(events: &mut Vec<Event>) -> Vec<String> {
         | Event::Nacked { .. }
         | Event::Synced { .. }
         | Event::Refused { .. }
+        | Event::Subscribed { .. }
         | Event::Detached => Vec::new(),
     };
     events.iter().flat_map(of).collect()

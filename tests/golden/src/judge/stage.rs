@@ -61,6 +61,7 @@ impl Desk {
                 Event::Acked { .. }
                 | Event::Synced { .. }
                 | Event::Confirmed { .. }
+                | Event::Subscribed { .. }
                 | Event::Detached => None,
             })
             .collect();

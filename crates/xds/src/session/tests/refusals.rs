@@ -30,6 +30,7 @@ fn a_named_culprit_is_kept_at_its_last_good_version() {
         | Event::Synced { .. }
         | Event::Confirmed { .. }
         | Event::Refused { .. }
+        | Event::Subscribed { .. }
         | Event::Detached => None,
     });
     let culprit = &culprits.unwrap()[0];
