@@ -166,10 +166,10 @@ mod tests {
     fn parse(line: &str) -> (Proxy, Vec<String>) {
         let words = line.split(' ').map(OsString::from).collect();
         let (words, ignored) = known(words);
-        match Args::try_parse_from(words).unwrap().command {
-            Command::Proxy(proxy) => (proxy, ignored),
-            other => panic!("{other:?}"),
-        }
+        let Command::Proxy(proxy) = Args::try_parse_from(words).unwrap().command else {
+            panic!("{line} is another command");
+        };
+        (proxy, ignored)
     }
 
     #[test]

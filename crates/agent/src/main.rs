@@ -1,6 +1,9 @@
 //! The agent of Meltemi, in the pod beside Envoy: writes its bootstrap, holds its identity, stands
 //! between it and the control plane, and says when it is ready. Called as `pilot-agent` it is the
 //! same program.
+//!
+//! One thread and the system's allocator: a fifth of the heap that the control plane's would take,
+//! and there is one agent in every pod.
 
 mod args;
 mod ask;
@@ -17,9 +20,6 @@ use clap::Parser;
 use env::Env;
 use std::future::Future;
 use std::process::ExitCode;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Wrong usage.
 const USAGE: u8 = 64;

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 /// One answer.
 #[derive(Clone, Debug, Default)]
@@ -16,8 +15,8 @@ pub struct Answer {
     pub headers: String,
     /// The body.
     pub body: String,
-    /// How long it takes.
-    pub delay: Duration,
+    /// It never comes.
+    pub withheld: bool,
 }
 
 type Seen = Arc<Mutex<Vec<String>>>;
@@ -85,7 +84,10 @@ fn serve(stream: &TcpStream, answers: &BTreeMap<String, Answer>, seen: &Seen) ->
             ..Answer::default()
         };
         let answer = answers.get(path).unwrap_or(&missing);
-        std::thread::sleep(answer.delay);
+        if answer.withheld {
+            // Until the client has had enough.
+            return (reader.read_line(&mut head).ok()? == 0).then_some(());
+        }
         let status = if answer.status == 0 {
             200
         } else {

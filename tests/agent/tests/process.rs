@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// The most memory the agent may hold, in KiB; a build for debugging holds more than a release.
-const MEMORY: u64 = 40 << 10;
+const MEMORY: u64 = 30 << 10;
 
 fn hello() -> Answer {
     Answer {

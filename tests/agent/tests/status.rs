@@ -4,21 +4,20 @@ use anyhow::{Result, ensure};
 use meltemi_agent_tests::app::{Answer, App};
 use meltemi_agent_tests::pod::{APP, Pod};
 use serde_json::json;
-use std::time::Duration;
 
 fn answer(status: u16, headers: &str, body: &str) -> Answer {
     Answer {
         status,
         headers: headers.to_owned(),
         body: body.to_owned(),
-        delay: Duration::ZERO,
+        withheld: false,
     }
 }
 
 /// The application whose probes are asked.
 fn application(pod: &Pod) -> Result<App> {
     let slow = Answer {
-        delay: Duration::from_secs(5),
+        withheld: true,
         ..Answer::default()
     };
     let big = "x".repeat(20 << 10);

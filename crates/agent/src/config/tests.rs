@@ -1,3 +1,5 @@
+//! Where settings come from, which place wins, and what is said of a wrong one.
+
 use super::*;
 use serde_json::json;
 
@@ -5,13 +7,11 @@ fn proxy(line: &str) -> Proxy {
     let words = ["meltemi-agent", "proxy"]
         .into_iter()
         .chain(line.split_whitespace());
-    match <crate::args::Args as clap::Parser>::try_parse_from(words)
-        .unwrap()
-        .command
-    {
-        crate::args::Command::Proxy(proxy) => proxy,
-        other => panic!("{other:?}"),
-    }
+    let args = <crate::args::Args as clap::Parser>::try_parse_from(words).unwrap();
+    let crate::args::Command::Proxy(proxy) = args.command else {
+        panic!("{line} is another command");
+    };
+    proxy
 }
 
 const POD: [(&str, &str); 4] = [

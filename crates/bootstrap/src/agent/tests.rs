@@ -1,3 +1,5 @@
+//! What the bootstrap beside an agent has, and what users may change of it.
+
 use super::*;
 
 fn bootstrap() -> AgentBootstrap {
