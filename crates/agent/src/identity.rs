@@ -5,6 +5,7 @@
 //! away for days: nothing to show would be worse.
 
 mod ask;
+mod bundle;
 mod key;
 mod material;
 mod mounted;
@@ -12,6 +13,7 @@ mod output;
 mod schedule;
 
 pub use ask::Authority;
+pub use bundle::{Bundle, Roots};
 pub use key::Algorithm;
 pub use material::{Material, Unusable};
 pub(crate) use material::{certified, pair};

@@ -11,7 +11,7 @@ mod stream;
 pub use crate::socket::SocketError;
 
 use crate::files::Files;
-use crate::identity::Held;
+use crate::identity::{Held, Roots};
 use crate::socket;
 use desk::Desk;
 use meltemi_proto::envoy::service::discovery::v3::{
@@ -22,7 +22,6 @@ use meltemi_proto::envoy::service::secret::v3::secret_discovery_service_server::
 };
 use meltemi_runtime::drain::Drain;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
@@ -62,8 +61,8 @@ pub async fn owner(path: &Path) -> Owner {
 pub struct Sources {
     /// Who the workload is.
     pub held: Held,
-    /// Roots of the mesh beside those of the authority, PEM: the bundle that the control plane tells.
-    pub bundle: watch::Receiver<Arc<[u8]>>,
+    /// Roots of the mesh beside those of the authority: what the control plane publishes.
+    pub bundle: Roots,
     /// Certificates that Envoy is told to take from files.
     pub files: Files,
 }

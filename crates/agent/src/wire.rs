@@ -11,7 +11,7 @@ use crate::status::{self, Pages, Ready};
 use crate::{INTERNAL, USAGE};
 use meltemi_agent::ads::{Course, Relay};
 use meltemi_agent::files::Files;
-use meltemi_agent::identity::{Held, Identity};
+use meltemi_agent::identity::{self, Bundle, Held, Identity, Roots, Source};
 use meltemi_agent::sds::{self, Owner, Secrets, Sources};
 use meltemi_bootstrap::XdsServer;
 use meltemi_runtime::drain::{self, Drain, Signals};
@@ -157,7 +157,9 @@ const FILES_SOCKET: &str = "./var/run/secrets/credential-uds/files-socket";
 async fn certify(config: &mut Config, tasks: &mut Tasks, drain: &Drain) -> Result<Held, Failure> {
     let files = Files::new();
     let owner = sds::owner(&config.sds.socket).await;
-    let held = match (config.identity.take(), owner) {
+    let settings = config.identity.take();
+    let bundle = believe(config, settings.as_ref(), (&files, &mut *tasks, drain));
+    let held = match (settings, owner) {
         (Some(settings), Owner::Us) => {
             let (identity, held) = Identity::new(settings, files.clone());
             tasks.critical("identity", identity.run(drain.clone()));
@@ -172,13 +174,33 @@ async fn certify(config: &mut Config, tasks: &mut Tasks, drain: &Drain) -> Resul
     }
     let sources = Sources {
         held: held.clone(),
-        bundle: watch::channel(Arc::from([])).1,
+        bundle,
         files,
     };
     let secrets = Secrets::listen(&config.sds, sources);
     let secrets = secrets.map_err(|e| (UNAVAILABLE, chain(&e)))?;
     tasks.critical("sds", secrets.run(drain.clone()));
     Ok(held)
+}
+
+/// The roots that the control plane publishes, where it is also the authority: another authority's
+/// certificates are not for its roots to prove.
+fn believe(
+    config: &Config,
+    settings: Option<&identity::Settings>,
+    (files, tasks, drain): (&Files, &mut Tasks, &Drain),
+) -> Roots {
+    let upstream = match settings.map(|settings| &settings.source) {
+        Some(Source::Authority(authority)) => Some(&authority.upstream),
+        Some(Source::Mounted(_)) | None => None,
+    };
+    let own = upstream.filter(|upstream| upstream.address == config.ads.upstream);
+    let Some(path) = own.and_then(|upstream| upstream.roots.clone()) else {
+        return watch::channel(Arc::from([])).1;
+    };
+    let (bundle, roots) = Bundle::new(path, files.clone());
+    tasks.critical("roots", bundle.run(drain.clone()));
+    roots
 }
 
 /// Starts what stands between Envoy and the control plane, unless Envoy speaks to it itself; says

@@ -59,7 +59,13 @@ pub(super) fn settings(
         token,
         headers: match plaintext {
             true => Vec::new(),
-            false => headers(env, "XDS_HEADER_"),
+            false => {
+                // Which API server knows the token.
+                let cluster = env.text("ISTIO_META_CLUSTER_ID").unwrap_or("Kubernetes");
+                let mut all = vec![("clusterid".to_owned(), Secret::new(cluster.to_owned()))];
+                all.extend(headers(env, "XDS_HEADER_"));
+                all
+            }
         },
         name_table: env.flag("ISTIO_META_DNS_CAPTURE")?,
     })

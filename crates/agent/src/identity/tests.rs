@@ -213,3 +213,32 @@ async fn mounted_files_are_followed_and_only_those_that_fit_are_used() {
     put(&second);
     assert_eq!(next(&mut held).await.serial, second.serial);
 }
+
+#[tokio::test]
+async fn published_roots_are_followed_and_a_broken_file_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("root-cert.pem");
+    let put = |text: &str| {
+        fs::write(dir.path().join("fresh"), text).unwrap();
+        fs::rename(dir.path().join("fresh"), &path).unwrap();
+    };
+    let (first, second) = (Root::new("first").pem, Root::new("second").pem);
+    put(&first);
+    let (bundle, mut roots) = Bundle::new(path.clone(), Files::new());
+    let (drainer, drain) = meltemi_runtime::drain::channel();
+    let run = tokio::spawn(bundle.run(drain));
+    let told = |roots: &mut Roots| roots.borrow_and_update().to_vec();
+    roots.changed().await.unwrap();
+    assert_eq!(told(&mut roots), first.as_bytes());
+    for broken in ["", "-----BEGIN CERTIFICATE-----\nx", "nothing"] {
+        put(broken);
+        let quiet = tokio::time::timeout(Duration::from_millis(300), roots.changed()).await;
+        assert!(quiet.is_err(), "{broken:?} changes nothing");
+    }
+    let both = format!("{first}{second}");
+    put(&both);
+    roots.changed().await.unwrap();
+    assert_eq!(told(&mut roots), both.as_bytes());
+    drainer.start();
+    run.await.unwrap().unwrap();
+}

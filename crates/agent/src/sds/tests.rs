@@ -10,6 +10,7 @@ use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::Secret as Envo
 use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::secret::Type;
 use meltemi_proto::envoy::service::secret::v3::secret_discovery_service_client::SecretDiscoveryServiceClient as Client;
 use meltemi_proto::google::rpc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
