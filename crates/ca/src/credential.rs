@@ -59,9 +59,9 @@ pub fn pair(certificate: &str, key: &Secret<Box<str>>) -> Result<Chain, Flaw> {
     let provider = aws_lc_rs::default_provider();
     let key = provider.key_provider.load_private_key(key);
     let key = key.map_err(|_| Flaw::NoKey)?;
-    match key.algorithm() {
-        SignatureAlgorithm::RSA | SignatureAlgorithm::ECDSA => {}
-        _ => return Err(Flaw::Kind),
+    let taken = [SignatureAlgorithm::RSA, SignatureAlgorithm::ECDSA];
+    if !taken.contains(&key.algorithm()) {
+        return Err(Flaw::Kind);
     }
     if key.public_key().is_some_and(|own| *own != *first.key) {
         return Err(Flaw::NotPair);
