@@ -6,12 +6,14 @@
 //! Pure: no files, no environment; who calls writes the value where Envoy finds it.
 #![deny(missing_docs)]
 
+mod agent;
 mod node;
 mod runtime;
 mod server;
 mod static_form;
 mod stats;
 
+pub use agent::{AgentBootstrap, Doors, LogLines, Selection};
 pub use node::NodeFacts;
 pub use server::{AdminAddress, SecureServer, XdsProtocol, XdsServer};
 pub use static_form::{Resources, static_form};

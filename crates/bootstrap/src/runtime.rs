@@ -4,14 +4,30 @@
 //! and so does every bootstrap of ours. The last layer is open to the admin interface.
 
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 pub(crate) fn layers() -> Value {
-    let istio = json!({
+    layers_with(&BTreeMap::new())
+}
+
+/// The layers with a user's settings: an empty text removes one of ours.
+pub(crate) fn layers_with(user: &BTreeMap<String, String>) -> Value {
+    let mut istio = json!({
         "envoy.reloadable_features.coalesce_lb_rebuilds_on_batch_update": "false",
         "envoy.reloadable_features.http_reject_path_with_fragment": "false",
         "envoy.reloadable_features.fixed_heap_use_allocated": "true",
         "re2.max_program_size.error_level": "32768",
     });
+    if let Some(istio) = istio.as_object_mut() {
+        for (name, text) in user {
+            match text.as_str() {
+                "" => drop(istio.remove(name)),
+                "true" => drop(istio.insert(name.clone(), true.into())),
+                "false" => drop(istio.insert(name.clone(), false.into())),
+                text => drop(istio.insert(name.clone(), text.into())),
+            }
+        }
+    }
     json!({"layers": [
         {"name": "global config", "static_layer": istio},
         {"name": "admin", "admin_layer": {}},

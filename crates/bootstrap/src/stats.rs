@@ -45,7 +45,7 @@ const SUFFIXES: [&str; 4] = [
 
 impl StatsScope {
     pub(crate) fn to_json(self) -> Value {
-        let tags = TAGS.map(|(name, regex)| json!({"tag_name": name, "regex": regex}));
+        let tags = tags();
         match self {
             Self::All => json!({"use_all_default_tags": false, "stats_tags": tags}),
             Self::Istio => json!({
@@ -57,7 +57,14 @@ impl StatsScope {
     }
 }
 
-fn patterns() -> Vec<Value> {
+/// The tags of every Envoy of ours.
+pub(crate) fn tags() -> Vec<Value> {
+    let tags = TAGS.map(|(name, regex)| json!({"tag_name": name, "regex": regex}));
+    tags.into()
+}
+
+/// Istio's list of inclusion.
+pub(crate) fn patterns() -> Vec<Value> {
     let prefixes = PREFIXES.iter().map(|prefix| json!({"prefix": prefix}));
     let suffixes = SUFFIXES.iter().map(|suffix| json!({"suffix": suffix}));
     let regex = json!({"safe_regex": {"regex": r"vhost\..*\.route\..*"}});

@@ -5,6 +5,8 @@
 //! cryptographic library; the time is an argument.
 
 use crate::error::Error;
+use crate::path::{self, Anchor};
+use crate::revoked::Revoked;
 use crate::validity::{Validity, unix};
 use meltemi_types::{Secret, TrustDomain};
 use rcgen::{
@@ -14,6 +16,7 @@ use rcgen::{
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
@@ -30,8 +33,13 @@ pub struct AuthorityPem {
     pub certificate: String,
     /// `ca-key.pem`: its key, PKCS #8, PKCS #1 or SEC 1.
     pub key: Secret<String>,
+    /// `cert-chain.pem`: what is between it and the roots, the nearest first, with or without the
+    /// certificate itself; empty where a root has signed it.
+    pub chain: String,
     /// `root-cert.pem`: whom everybody trusts.
     pub roots: String,
+    /// `ca-crl.pem`: certificates that count no more; may be empty.
+    pub crl: String,
 }
 
 /// An authority that may sign.
@@ -40,6 +48,13 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     validity: Validity,
     roots: Vec<CertificateDer<'static>>,
+    /// The root that vouches for it.
+    anchor: Anchor,
+    revoked: Arc<Revoked>,
+    /// The certificates that proxies show behind their own, in PEM.
+    intermediates: Vec<String>,
+    /// Its key in DER.
+    public_key: Vec<u8>,
 }
 
 /// A certificate that was signed, with its key.
@@ -68,20 +83,25 @@ impl Authority {
     /// # Errors
     /// The cryptographic library fails.
     pub fn self_signed(domain: &TrustDomain, now: SystemTime) -> Result<AuthorityPem, Error> {
-        let key = KeyPair::generate()?;
-        let mut params = parameters(Validity::starting(now, ROOT_LIFETIME));
-        let organization = DnType::OrganizationName;
-        params
-            .distinguished_name
-            .push(organization, domain.as_str());
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        let certificate = params.self_signed(&key)?.pem();
-        Ok(AuthorityPem {
-            roots: certificate.clone(),
-            certificate,
-            key: Secret::new(key.serialize_pem()),
-        })
+        root(domain.as_str(), KeyPair::generate()?, now)
+    }
+
+    /// The same self-signed root, with the same key, for another ten years: whoever trusts it
+    /// trusts the next one.
+    ///
+    /// # Errors
+    /// The cryptographic library fails, or it is no root.
+    pub fn renewed(&self, now: SystemTime) -> Result<AuthorityPem, Error> {
+        let der = certificates("ca-cert.pem", &self.pem.certificate)?;
+        let first = der.first().ok_or(Error::NoRoot)?;
+        let certificate = parse("ca-cert.pem", first)?;
+        let mut organizations = certificate.subject().iter_organization();
+        let name = organizations.next().and_then(|name| name.as_str().ok());
+        let key = KeyPair::from_pem(self.pem.key.expose());
+        let key = key.map_err(|why| unreadable("ca-key.pem", why))?;
+        let mut next = root(name.ok_or(Error::NoRoot)?, key, now)?;
+        next.key = self.pem.key.clone();
+        Ok(next)
     }
 
     /// Reads an authority, and makes sure that what it signs will be believed: it may sign, key and
@@ -98,22 +118,26 @@ impl Authority {
         let key = KeyPair::from_pem(pem.key.expose());
         let key = key.map_err(|why| unreadable("ca-key.pem", why))?;
         let roots = certificates("root-cert.pem", &pem.roots)?;
-        let validity = Validity::of(&certificate);
-        if !may_sign(&certificate) {
+        let chain = certificates("cert-chain.pem", &pem.chain)?;
+        let (between, anchor) = path::between(first, chain, &roots)?;
+        let validity = path::validity(&certificate, &between)?;
+        if !path::may_sign(&certificate) {
             return Err(Error::NotAuthority);
         }
         if *certificate.public_key().subject_public_key.data != *key.public_key_raw() {
             return Err(Error::NotPair);
         }
-        if !vouched(&certificate, &roots)? {
-            return Err(Error::NoRoot);
-        }
         if !validity.holds(now) {
             let (from, until) = (unix(validity.from), unix(validity.until));
             return Err(Error::NotNow { from, until });
         }
+        let public_key = certificate.public_key().raw.to_vec();
         Ok(Self {
             issuer: Issuer::from_ca_cert_der(first, key)?,
+            intermediates: path::shown(first, &between, &roots),
+            revoked: Arc::new(Revoked::read(&pem.crl)?),
+            anchor,
+            public_key,
             validity,
             roots,
             pem,
@@ -132,10 +156,44 @@ impl Authority {
         &self.roots
     }
 
-    /// When it counts.
+    /// When it counts: no longer than anything between it and the roots.
     #[must_use]
     pub fn validity(&self) -> Validity {
         self.validity
+    }
+
+    /// Whose certificates count no more.
+    #[must_use]
+    pub fn revoked(&self) -> &Arc<Revoked> {
+        &self.revoked
+    }
+
+    /// When the first of the roots ends, in seconds since 1970; `None` when none can be read.
+    #[must_use]
+    pub fn roots_until(&self) -> Option<SystemTime> {
+        let ends = self.roots.iter().filter_map(|root| {
+            let root = parse("root-cert.pem", root).ok()?;
+            Some(Validity::of(&root).until)
+        });
+        ends.min()
+    }
+
+    /// The root that vouches for it.
+    pub(crate) fn anchor(&self) -> &Anchor {
+        &self.anchor
+    }
+
+    /// What those who are shown a certificate of ours need besides the roots, in PEM.
+    pub(crate) fn intermediates(&self) -> &[String] {
+        &self.intermediates
+    }
+
+    pub(crate) fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.issuer
+    }
+
+    pub(crate) fn public_key(&self) -> &[u8] {
+        &self.public_key
     }
 
     /// Signs a server's certificate with a new key for DNS names and IP addresses. It counts from
@@ -169,8 +227,25 @@ impl Authority {
     }
 }
 
+/// A self-signed root of an organization.
+fn root(organization: &str, key: KeyPair, now: SystemTime) -> Result<AuthorityPem, Error> {
+    let mut params = parameters(Validity::starting(now, ROOT_LIFETIME));
+    let kind = DnType::OrganizationName;
+    params.distinguished_name.push(kind, organization);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let certificate = params.self_signed(&key)?.pem();
+    Ok(AuthorityPem {
+        roots: certificate.clone(),
+        chain: String::new(),
+        certificate,
+        key: Secret::new(key.serialize_pem()),
+        crl: String::new(),
+    })
+}
+
 /// A certificate of nobody for nothing, in that span.
-fn parameters(validity: Validity) -> CertificateParams {
+pub(crate) fn parameters(validity: Validity) -> CertificateParams {
     let epoch = date_time_ymd(1970, 1, 1);
     let moment = |at| epoch + Duration::from_secs(unix(at));
     let mut params = CertificateParams::default();
@@ -180,7 +255,7 @@ fn parameters(validity: Validity) -> CertificateParams {
     params
 }
 
-fn unreadable(part: &'static str, why: impl fmt::Display) -> Error {
+pub(crate) fn unreadable(part: &'static str, why: impl fmt::Display) -> Error {
     let why = why.to_string();
     Error::Unreadable { part, why }
 }
@@ -192,33 +267,9 @@ fn certificates(part: &'static str, pem: &str) -> Result<Vec<CertificateDer<'sta
         .map_err(|why| unreadable(part, why))
 }
 
-fn parse<'a>(part: &'static str, der: &'a [u8]) -> Result<X509Certificate<'a>, Error> {
+pub(crate) fn parse<'a>(part: &'static str, der: &'a [u8]) -> Result<X509Certificate<'a>, Error> {
     let parsed = X509Certificate::from_der(der).map_err(|why| unreadable(part, why))?;
     Ok(parsed.1)
-}
-
-fn may_sign(certificate: &X509Certificate<'_>) -> bool {
-    let usage = match certificate.key_usage() {
-        Ok(Some(usage)) => usage.value.key_cert_sign(),
-        Ok(None) => true,
-        Err(_) => false,
-    };
-    usage && certificate.is_ca()
-}
-
-/// True when one of `roots` has signed `certificate`; a root signs itself.
-fn vouched(
-    certificate: &X509Certificate<'_>,
-    roots: &[CertificateDer<'static>],
-) -> Result<bool, Error> {
-    for root in roots {
-        let root = parse("root-cert.pem", root)?;
-        let key = Some(root.public_key());
-        if root.subject() == certificate.issuer() && certificate.verify_signature(key).is_ok() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 #[cfg(test)]
@@ -257,7 +308,7 @@ mod tests {
         assert!(!parsed.is_ca());
         let uses = parsed.extended_key_usage().unwrap().unwrap().value;
         assert!(uses.server_auth && !uses.client_auth);
-        assert!(vouched(&parsed, authority.roots()).unwrap());
+        assert!(path::is_signed(&parsed, &authority.roots()[0]).unwrap());
         assert_eq!(leaf.validity.until, now() + SERVING_LIFETIME);
         assert_eq!(Validity::of(&parsed).until, leaf.validity.until);
     }
@@ -297,8 +348,10 @@ mod tests {
         let certificate = params.self_signed(&key).unwrap().pem();
         let pem = AuthorityPem {
             roots: certificate.clone(),
+            chain: String::new(),
             certificate,
             key: Secret::new(key.serialize_pem()),
+            crl: String::new(),
         };
         assert!(matches!(
             Authority::read(pem, now()),

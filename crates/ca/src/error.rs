@@ -28,6 +28,17 @@ pub enum Error {
         /// The last second.
         until: u64,
     },
+    /// Some files of a plugged-in authority, but not all.
+    #[error(
+        "{0} missing or empty; an authority of one's own needs all its files, put them there together"
+    )]
+    Half(String),
+    /// It has no root in common with the authority in force.
+    #[error(
+        "no root of root-cert.pem is one that the mesh trusts now; put the old roots and the new \
+         ones there together first, or restart the control plane to break with the old one"
+    )]
+    Stranger,
     /// A name of the certificate to be signed is none.
     #[error("{0:?} is no DNS name or IP address; correct the name that the control plane serves")]
     BadName(String),

@@ -1,24 +1,42 @@
 //! Who may be whom: the authority's key and certificates, and what it signs.
 //!
 //! * [`Authority`]: a root of our own, or one that is read; signs the control plane's certificate.
+//! * [`Request`]: the key of a workload, proved to be its own; [`Authority::issue`] signs it for the
+//!   identity that was proved, and for nothing else.
+//! * [`Succession`]: from one authority to the next, without anybody being distrusted on the way.
 //! * [`Validity`]: when a certificate counts, and when it is to be renewed. The clock is an argument.
 //! * [`Tls`]: what a TLS server shows and whom it believes, replaced while it serves.
 //! * [`listen`]: connections after their handshake, with limits on those that never finish it.
 //! * [`credential`]: whether what a user gives as a certificate is one.
+//! * [`development`]: an authority in a directory, and [`TokenKey`], for a laptop.
 //! * [`caller`]: the identity in a certificate that a client has proved to own.
 #![deny(missing_docs)]
 
 mod authority;
 pub mod caller;
 pub mod credential;
+pub mod development;
 mod error;
+mod issue;
 pub mod listen;
 pub mod names;
+mod path;
+mod plugged;
+mod request;
+mod revoked;
+mod succession;
 mod tls;
+mod token;
 mod validity;
 
 pub use authority::{Authority, AuthorityPem, Leaf, ROOT_LIFETIME, SERVING_LIFETIME};
 pub use error::Error;
+pub use issue::{Issued, Lifetimes, Refused, Serial};
 pub use listen::{Connection, Limits};
+pub use plugged::Files;
+pub use request::{BadRequest, KeyKind, MAX_BYTES, Request};
+pub use revoked::Revoked;
+pub use succession::Succession;
 pub use tls::Tls;
+pub use token::{BadToken, Bearer, LONGEST_LIFE, TokenKey};
 pub use validity::Validity;

@@ -3,10 +3,9 @@
 //!
 //! A client need not show a certificate (a token does as well); one that it shows must be good.
 
-use crate::authority::Leaf;
+use crate::authority::{Authority, Leaf};
 use crate::error::Error;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
@@ -35,13 +34,13 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 impl Tls {
-    /// Shows `leaf`, and believes client certificates that one of `roots` vouches for.
+    /// Shows `leaf`, and believes client certificates that a root of the authority vouches for.
     ///
     /// # Errors
     /// Key and certificate are not a pair, or no root can be used.
-    pub fn new(leaf: &Leaf, roots: &[CertificateDer<'static>]) -> Result<Self, Error> {
+    pub fn new(leaf: &Leaf, authority: &Authority) -> Result<Self, Error> {
         let shown = Arc::new(Shown(RwLock::new(certified(leaf)?)));
-        let config = config(&shown, roots)?;
+        let config = config(&shown, authority)?;
         Ok(Self {
             shown,
             config: RwLock::new(config),
@@ -59,12 +58,13 @@ impl Tls {
         Ok(())
     }
 
-    /// Believes other roots from the next handshake on.
+    /// Believes the roots of another authority from the next handshake on, but nobody whom it has
+    /// revoked.
     ///
     /// # Errors
     /// No root can be used; then nothing changes.
-    pub fn believe(&self, roots: &[CertificateDer<'static>]) -> Result<(), Error> {
-        let next = config(&self.shown, roots)?;
+    pub fn believe(&self, authority: &Authority) -> Result<(), Error> {
+        let next = config(&self.shown, authority)?;
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(())
     }
@@ -83,16 +83,16 @@ fn certified(leaf: &Leaf) -> Result<Arc<CertifiedKey>, Error> {
 }
 
 /// TLS 1.2 or later, HTTP/2, a client certificate if the client has one.
-fn config(
-    shown: &Arc<Shown>,
-    roots: &[CertificateDer<'static>],
-) -> Result<Arc<ServerConfig>, Error> {
+fn config(shown: &Arc<Shown>, authority: &Authority) -> Result<Arc<ServerConfig>, Error> {
     let mut store = RootCertStore::empty();
-    for root in roots {
+    for root in authority.roots() {
         store.add(root.clone())?;
     }
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider())
         .allow_unauthenticated()
+        .with_crls(authority.revoked().lists().iter().cloned())
+        // Most authorities publish no list.
+        .allow_unknown_revocation_status()
         .build()?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?

@@ -44,7 +44,7 @@ struct Server {
 
 impl Server {
     async fn start(authority: &Authority, limits: Limits) -> Self {
-        let tls = Arc::new(Tls::new(&leaf(authority), authority.roots()).unwrap());
+        let tls = Arc::new(Tls::new(&leaf(authority), authority).unwrap());
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let (ready, connections) = mpsc::channel(8);
@@ -129,7 +129,12 @@ async fn a_client_certificate_is_believed_or_ends_the_connection() {
     let good = Some(certificate(&ours, uri));
     let _open = connect(server.address, &ours, good).await.unwrap();
     let shown = server.next().await.certificates();
-    let who = caller::identify(&shown[0], &domains).unwrap();
+    let accepted = caller::Accepted {
+        domains: &domains,
+        revoked: ours.revoked(),
+        now: SystemTime::now(),
+    };
+    let who = caller::identify(&shown[0], accepted).unwrap();
     assert_eq!(who.id.to_string(), uri);
 
     let foreign = Some(certificate(&other, uri));
@@ -139,7 +144,7 @@ async fn a_client_certificate_is_believed_or_ends_the_connection() {
     };
     assert!(refused.await.is_err(), "another root vouches for it");
 
-    server.tls.believe(other.roots()).unwrap();
+    server.tls.believe(&other).unwrap();
     let foreign = Some(certificate(&other, uri));
     let _open = connect(server.address, &ours, foreign).await.unwrap();
     assert_eq!(server.next().await.certificates().len(), 1);

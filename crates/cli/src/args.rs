@@ -33,6 +33,7 @@ pub(crate) enum Command {
     ProxyStatus(Box<live::ProxyStatus>),
     #[command(visible_alias = "pc")]
     ProxyConfig(Box<live::ProxyConfig>),
+    Token(Token),
     Version(Box<live::Version>),
     Completion(live::Completion),
 }
@@ -207,6 +208,35 @@ pub(crate) struct ExplainCode {
         value_name = "FORMAT"
     )]
     pub(crate) output: TextFormat,
+}
+
+/// Make a token for a workload on a laptop, where no kubelet projects one.
+///
+/// The token is signed by the development key in `DIR/.meltemi`, which `meltemid --config-dir DIR
+/// --secureGRPCAddr ADDR` makes; only a control plane on that directory believes it.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  meltemi token --config-dir mesh/ -n shop --service-account web --pod web-0 > istio-token
+  meltemi token --config-dir mesh/ -n shop --service-account web --lifetime 10m")]
+pub(crate) struct Token {
+    /// The directory of YAML that the control plane reads.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) config_dir: PathBuf,
+    /// The namespace of the workload.
+    #[arg(short = 'n', long, default_value = "default", value_name = "NS")]
+    pub(crate) namespace: String,
+    /// What it runs as.
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    pub(crate) service_account: String,
+    /// The pod that it is. Without one, the token is for debug pages only.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) pod: Option<String>,
+    /// Whom the token is for.
+    #[arg(long, default_value = "istio-ca", value_name = "WHO")]
+    pub(crate) audience: String,
+    /// How long it counts, at most 24h.
+    #[arg(long, default_value = "1h", value_name = "TIME")]
+    pub(crate) lifetime: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

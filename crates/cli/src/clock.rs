@@ -1,10 +1,16 @@
 //! The only place of the tool that reads a clock, and how moments and spans are written.
 
 use jiff::Timestamp;
+use std::time::SystemTime;
 
 /// Now, in seconds since 1970.
 pub(crate) fn now() -> i64 {
     Timestamp::now().as_second()
+}
+
+/// Now, for the life of a token.
+pub(crate) fn wall() -> SystemTime {
+    SystemTime::now()
 }
 
 /// A moment as RFC 3339 in UTC; one out of range is its number.

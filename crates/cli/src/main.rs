@@ -41,6 +41,7 @@ fn run() -> u8 {
         Command::ExplainCode(args) => cmd::explain_code::run(&args),
         Command::ProxyStatus(args) => cmd::proxy_status::run(&args),
         Command::ProxyConfig(args) => cmd::proxy_config::run(&args),
+        Command::Token(args) => cmd::token::run(&args),
         Command::Version(args) => cmd::version::run(&args),
         Command::Completion(args) => Ok(cmd::completion::run(&args)),
     };

@@ -29,6 +29,14 @@ pub(crate) enum Claim {
 }
 
 impl Claim {
+    /// How often its spec was changed, where the kind counts that.
+    pub(crate) fn generation(&self) -> Option<i64> {
+        match self {
+            Self::Good(object) => object.meta().generation,
+            Self::Broken(broken) => broken.generation,
+        }
+    }
+
     fn print(&self) -> u64 {
         match self {
             Self::Good(object) => print::object(object),

@@ -11,7 +11,7 @@ use crate::cache::{Cache, Claim, Item, Regressed};
 use crate::course::{Ask, Course, Fault, Next};
 use crate::decode;
 use crate::request;
-use crate::shared::{Shared, Stopped};
+use crate::shared::{Shared, Stopped, Witness};
 use crate::status::Known;
 use crate::target::Target;
 use crate::wire::{self, Event, Lines};
@@ -306,8 +306,13 @@ impl Follower {
             Event::Gone(json) => match decode::gone(&self.target, &json, &self.shared.cluster)? {
                 Some((key, _)) if listing => self.cache.unlisted(&key),
                 Some((key, version)) => {
-                    let path = || self.target.object(self.version, &key);
-                    self.shared.witnessed(version, true, path);
+                    let witness = || Witness {
+                        path: self.target.object(self.version, &key),
+                        version,
+                        generation: None,
+                        gone: true,
+                    };
+                    self.shared.witnessed(self.target.kind, version, witness);
                     changes.append(&mut self.cache.delete(&key, version)?);
                     self.reached(&version.to_string());
                 }
@@ -339,8 +344,14 @@ impl Follower {
             {
                 self.shared.seen.put(&item.key, known);
             }
-            let path = || self.target.object(self.version, &item.key);
-            self.shared.witnessed(item.version, false, path);
+            let witness = || Witness {
+                path: self.target.object(self.version, &item.key),
+                version: item.version,
+                generation: item.claim.generation(),
+                gone: false,
+            };
+            self.shared
+                .witnessed(self.target.kind, item.version, witness);
         }
         if !self.synced
             && self.target.kind == Kind::MeshConfig

@@ -8,7 +8,7 @@
 use crate::backoff;
 use crate::course::Fault;
 use crate::request;
-use crate::shared::{Shared, Stopped, Witness};
+use crate::shared::{Shared, Stopped, Witness, Witnesses};
 use crate::wire::{self, Status};
 use meltemi_api::Change;
 use meltemi_types::{Code, Diagnostic, Location};
@@ -29,26 +29,46 @@ struct Missing {
     said: bool,
 }
 
+/// Whether the store knows what it knew.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Memory {
+    Whole,
+    Lost,
+    /// It could not be asked.
+    Unclear,
+}
+
 /// Asks until nobody listens any more.
 pub(crate) async fn run(shared: &Shared) -> Stopped {
     let mut missing = Missing::default();
     loop {
-        let doubted = wait(shared, missing.answers).await;
+        wait(shared, missing.answers).await;
         // Before the answer: what watches say meanwhile is newer than it.
-        let (highest, witness) = (shared.highest(), shared.witness());
-        let said = match request::whole(&shared.client, QUERY, shared.tuning.answer).await {
+        let (highest, doubted) = (shared.highest(), shared.take_doubted());
+        let memory = match request::whole(&shared.client, QUERY, shared.tuning.answer).await {
             Ok(body) => {
                 let version = wire::page(&body).map_or(0, |page| wire::number(&page.version));
-                let regressed = version > 0 && version < highest;
-                if regressed || (doubted && is_forgotten(shared, &witness).await) {
-                    shared.went_back();
+                match version > 0 && version < highest {
+                    true => Some(Memory::Lost),
+                    false => Some(memory(shared, doubted.as_ref()).await),
                 }
-                answered(shared, &mut missing).await
             }
             Err(Fault::Status(Status { code, .. })) if !matches!(code, 429 | 503) => {
-                answered(shared, &mut missing).await
+                Some(Memory::Unclear)
             }
-            Err(_) => missed(shared, &mut missing).await,
+            Err(_) => None,
+        };
+        if !matches!(memory, Some(Memory::Whole | Memory::Lost))
+            && let Some(doubted) = doubted
+        {
+            shared.give_back(doubted);
+        }
+        if memory == Some(Memory::Lost) {
+            shared.went_back();
+        }
+        let said = match memory {
+            Some(_) => answered(shared, &mut missing).await,
+            None => missed(shared, &mut missing).await,
         };
         if said.is_err() {
             return Stopped;
@@ -56,34 +76,55 @@ pub(crate) async fn run(shared: &Shared) -> Stopped {
     }
 }
 
-/// Waits for the next question. True when somebody doubts.
-async fn wait(shared: &Shared, missing: u32) -> bool {
+/// Waits for the next question.
+async fn wait(shared: &Shared, missing: u32) {
     let tuning = shared.tuning;
     if missing > 0 {
         sleep(backoff::wait(missing, tuning.retry, LONGEST)).await;
-        return true;
+        return;
     }
     tokio::select! {
-        () = sleep(backoff::spread(tuning.probe)) => false,
-        () = shared.doubted() => true,
+        () = sleep(backoff::spread(tuning.probe)) => {}
+        () = shared.doubted() => {}
     }
 }
 
-/// True when the store does not know what happened last. An object that was deleted while
-/// nobody watched looks the same; lists that find nothing new are the price.
-async fn is_forgotten(shared: &Shared, witness: &Witness) -> bool {
-    if witness.version == 0 {
-        return false;
-    }
-    match request::whole(&shared.client, &witness.path, shared.tuning.answer).await {
-        Ok(body) => {
-            let who = wire::who(&body).unwrap_or_default();
-            let version = wire::number(&who.metadata.resource_version);
-            version > 0 && version < witness.version
+/// Whether the store knows what happened last to each kind.
+///
+/// An object that was deleted while nobody watched looks as if it had been forgotten; it counts
+/// for the newest of all only, and lists that find nothing new are the price. One that was written
+/// again since the store went back has a new version, but its spec was changed fewer times.
+async fn memory(shared: &Shared, doubted: Option<&Witnesses>) -> Memory {
+    let Some(doubted) = doubted else {
+        return Memory::Whole;
+    };
+    let newest = doubted.values().map(|witness| witness.version).max();
+    for witness in doubted.values() {
+        match request::whole(&shared.client, &witness.path, shared.tuning.answer).await {
+            Ok(body) if is_older(&wire::who(&body).unwrap_or_default(), witness) => {
+                return Memory::Lost;
+            }
+            Err(Fault::Status(status))
+                if status.code == 404 && !witness.gone && Some(witness.version) == newest =>
+            {
+                return Memory::Lost;
+            }
+            Ok(_) | Err(Fault::Status(_)) => {}
+            Err(_) => return Memory::Unclear,
         }
-        Err(Fault::Status(status)) => status.code == 404 && !witness.gone,
-        Err(_) => false,
     }
+    Memory::Whole
+}
+
+/// True when the object is what it was before the witness saw it.
+fn is_older(who: &wire::Who, witness: &Witness) -> bool {
+    let version = wire::number(&who.metadata.resource_version);
+    let older = version > 0 && version < witness.version;
+    let undone = match (who.metadata.generation, witness.generation) {
+        (Some(now), Some(then)) => now < then,
+        (Some(_) | None, _) => false,
+    };
+    older || undone
 }
 
 async fn missed(shared: &Shared, missing: &mut Missing) -> Result<(), Stopped> {

@@ -1,6 +1,7 @@
 //! The Secret `istio-ca-secret`: the key of the authority that all replicas share, as Istio keeps it
 //! (platform.md 4.5). It is made once: of two that make it at a time, the API server takes one, and
-//! the other reads that.
+//! the other reads that. And the Secret `cacerts`, where users put an authority of their own (4.6);
+//! what its files mean is for others to say.
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret as Object;
@@ -11,8 +12,11 @@ use std::collections::BTreeMap;
 
 /// The Secret's name.
 pub const NAME: &str = "istio-ca-secret";
+/// The Secret with an authority of one's own.
+pub const PLUGGED: &str = "cacerts";
 const TYPE: &str = "istio.io/ca-root";
 const CERTIFICATE: &str = "ca-cert.pem";
+const CHAIN: &str = "cert-chain.pem";
 const KEY: &str = "ca-key.pem";
 const ROOTS: &str = "root-cert.pem";
 
@@ -23,6 +27,8 @@ pub struct Parts {
     pub certificate: String,
     /// `ca-key.pem`.
     pub key: Secret<String>,
+    /// `cert-chain.pem`: what is between the certificate and the roots; may be empty or missing.
+    pub chain: String,
     /// `root-cert.pem`; where it is empty, the certificate is its own root.
     pub roots: String,
 }
@@ -31,10 +37,12 @@ pub struct Parts {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The API server refuses or is away.
-    #[error("Secret {namespace}/{NAME}: {source}")]
+    #[error("Secret {namespace}/{name}: {source}")]
     Api {
         /// Where it was looked for.
         namespace: Namespace,
+        /// Which one.
+        name: &'static str,
         /// What the API server says.
         #[source]
         source: Box<kube::Error>,
@@ -59,8 +67,26 @@ pub enum SecretError {
 pub async fn read(client: &Client, namespace: &Namespace) -> Result<Option<Parts>, SecretError> {
     let api: Api<Object> = Api::namespaced(client.clone(), namespace.as_str());
     let object = api.get_opt(NAME).await;
-    let object = object.map_err(|source| failed(namespace, source))?;
+    let object = object.map_err(|source| failed((namespace, NAME), source))?;
     object.map(|object| parts(&object, namespace)).transpose()
+}
+
+/// Reads the files of the Secret `cacerts`; none when there is no such Secret.
+///
+/// # Errors
+/// The API server refuses or is away.
+pub async fn plugged(
+    client: &Client,
+    namespace: &Namespace,
+) -> Result<BTreeMap<String, Vec<u8>>, SecretError> {
+    let api: Api<Object> = Api::namespaced(client.clone(), namespace.as_str());
+    let object = api.get_opt(PLUGGED).await;
+    let object = object.map_err(|source| failed((namespace, PLUGGED), source))?;
+    let data = object.and_then(|object| object.data).unwrap_or_default();
+    Ok(data
+        .into_iter()
+        .map(|(name, file)| (name, file.0))
+        .collect())
 }
 
 /// Makes the Secret of `parts`, or reads the one that somebody else has made meanwhile.
@@ -78,15 +104,19 @@ pub async fn create(
         Ok(_) => Ok(own.clone()),
         Err(kube::Error::Api(status)) if status.code == 409 => {
             let theirs = api.get(NAME).await;
-            parts(&theirs.map_err(|e| failed(namespace, e))?, namespace)
+            parts(
+                &theirs.map_err(|e| failed((namespace, NAME), e))?,
+                namespace,
+            )
         }
-        Err(error) => Err(failed(namespace, error)),
+        Err(error) => Err(failed((namespace, NAME), error)),
     }
 }
 
-fn failed(namespace: &Namespace, source: kube::Error) -> SecretError {
+fn failed((namespace, name): (&Namespace, &'static str), source: kube::Error) -> SecretError {
     SecretError::Api {
         namespace: namespace.clone(),
+        name,
         source: Box::new(source),
     }
 }
@@ -97,7 +127,7 @@ fn object(parts: &Parts) -> Object {
         (CERTIFICATE, bytes(&parts.certificate)),
         (KEY, bytes(parts.key.expose())),
         (ROOTS, bytes(&parts.roots)),
-        ("cert-chain.pem", bytes("")),
+        (CHAIN, bytes(&parts.chain)),
         ("key.pem", bytes("")),
     ];
     Object {
@@ -124,6 +154,7 @@ fn parts(object: &Object, namespace: &Namespace) -> Result<Parts, SecretError> {
     let certificate = text(CERTIFICATE)?;
     Ok(Parts {
         key: Secret::new(text(KEY)?),
+        chain: text(CHAIN).unwrap_or_default(),
         roots: text(ROOTS).unwrap_or_else(|_| certificate.clone()),
         certificate,
     })
@@ -138,6 +169,7 @@ mod tests {
         let own = Parts {
             certificate: "cert".into(),
             key: Secret::new("key".into()),
+            chain: String::new(),
             roots: "root".into(),
         };
         let namespace = Namespace::istio_system();

@@ -5,9 +5,11 @@ use crate::status::Seen;
 use crate::tuning::Tuning;
 use kube::Client;
 use meltemi_api::Change;
+use meltemi_api::kinds::Kind;
 use meltemi_types::ClusterId;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 /// How many lists run at once, so that a start does not look like an attack.
@@ -17,16 +19,29 @@ const LISTS: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Stopped;
 
-/// The newest thing that is known to have happened. A store that does not know of it has
+/// The newest thing that is known to have happened to a kind. A store that does not know of it has
 /// forgotten it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Witness {
     /// Where the object is.
     pub(crate) path: String,
-    /// Its version; 0: nothing is known.
+    /// Its version.
     pub(crate) version: u64,
+    /// How often its spec was changed by then, where the kind counts that.
+    pub(crate) generation: Option<i64>,
     /// It was deleted with that version.
     pub(crate) gone: bool,
+}
+
+/// The witnesses of all kinds.
+pub(crate) type Witnesses = BTreeMap<Kind, Witness>;
+
+/// What the store must know, now and when somebody began to doubt it: what is seen in between may
+/// come from a store that has forgotten, and says nothing about it.
+#[derive(Debug, Default)]
+struct Known {
+    now: Witnesses,
+    doubted: Option<Witnesses>,
 }
 
 /// What the tasks share.
@@ -42,7 +57,7 @@ pub(crate) struct Shared {
     unsynced: AtomicUsize,
     epoch: watch::Sender<u64>,
     highest: AtomicU64,
-    witness: Mutex<Witness>,
+    known: Mutex<Known>,
     doubt: Notify,
     back: watch::Sender<()>,
 }
@@ -74,7 +89,7 @@ impl Shared {
             unsynced: AtomicUsize::new(parts.targets),
             epoch: parts.epoch,
             highest: AtomicU64::new(0),
-            witness: Mutex::default(),
+            known: Mutex::default(),
             doubt: Notify::new(),
             back: watch::Sender::new(()),
         }
@@ -117,27 +132,36 @@ impl Shared {
         self.highest.fetch_max(version, Ordering::AcqRel);
     }
 
-    /// An object was seen in this version, or its end.
-    pub(crate) fn witnessed(&self, version: u64, gone: bool, path: impl FnOnce() -> String) {
-        let mut witness = self.witness.lock().unwrap_or_else(PoisonError::into_inner);
-        if version > witness.version {
-            *witness = Witness {
-                path: path(),
-                version,
-                gone,
-            };
-        }
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The newest thing that is known to have happened.
-    pub(crate) fn witness(&self) -> Witness {
-        let witness = self.witness.lock();
-        witness.unwrap_or_else(PoisonError::into_inner).clone()
+    /// An object of the kind was seen, or its end.
+    pub(crate) fn witnessed(&self, kind: Kind, version: u64, witness: impl FnOnce() -> Witness) {
+        let mut known = self.known();
+        if known.now.get(&kind).is_none_or(|old| version > old.version) {
+            known.now.insert(kind, witness());
+        }
     }
 
     /// A connection is lost: whether the API server is there, and is the same, should be asked.
     pub(crate) fn doubt(&self) {
+        let mut known = self.known();
+        if known.doubted.is_none() {
+            known.doubted = Some(known.now.clone());
+        }
         self.doubt.notify_one();
+    }
+
+    /// What the store is to be asked for, if somebody doubts. Whoever takes it asks, or gives it
+    /// back.
+    pub(crate) fn take_doubted(&self) -> Option<Witnesses> {
+        self.known().doubted.take()
+    }
+
+    /// The store could not be asked.
+    pub(crate) fn give_back(&self, witnesses: Witnesses) {
+        self.known().doubted = Some(witnesses);
     }
 
     /// Ends when somebody doubts.
@@ -161,7 +185,7 @@ impl Shared {
         metrics::counter!("meltemi_kube_restores_total").increment(1);
         self.highest.store(0, Ordering::Release);
         self.seen.clear();
-        *self.witness.lock().unwrap_or_else(PoisonError::into_inner) = Witness::default();
+        *self.known() = Known::default();
         self.epoch.send_modify(|epoch| *epoch += 1);
     }
 

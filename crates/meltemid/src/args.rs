@@ -1,12 +1,17 @@
 //! Flags, in our spelling and in istiod's, and the environment, into one plain `Config`.
 
+mod identity;
+
 use clap::{Parser, ValueEnum};
+use identity::IdentityArgs;
 use meltemi_kube::Access;
 use meltemi_runtime::trace::Format;
 use meltemi_types::{ClusterId, Namespace};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub(crate) use identity::Signing;
 
 /// The control plane of Meltemi, an Istio-compatible service mesh for stock Envoy.
 ///
@@ -36,7 +41,9 @@ pub(crate) struct Args {
     /// Without it nobody gets a key over plaintext. Not with an API server.
     #[arg(long = "plaintext-secrets")]
     plaintext_secrets: bool,
-    /// Where to serve xDS over TLS, to callers that are known; needs an API server [default: :15012].
+    /// Where to serve xDS and certificates over TLS, to callers that are known [default: :15012;
+    /// nowhere without an API server]. Without one, `DIR/.meltemi` of the first --config-dir holds a
+    /// development authority, made when it is missing; `meltemi token` makes tokens for it.
     #[arg(
         long = "secureGRPCAddr",
         alias = "secure-grpc-addr",
@@ -142,6 +149,8 @@ pub(crate) struct Args {
     /// Set inside of a pod.
     #[arg(long, env = "KUBERNETES_SERVICE_HOST", hide = true)]
     kubernetes_service_host: Option<String>,
+    #[command(flatten)]
+    identity: IdentityArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -161,7 +170,6 @@ pub(crate) struct Config {
     pub(crate) grpc: Option<SocketAddr>,
     /// Who calls from loopback gets keys there.
     pub(crate) plaintext_secrets: bool,
-    /// Only with an API server.
     pub(crate) secure_grpc: Option<SocketAddr>,
     /// Further names of the serving certificate.
     pub(crate) hosts: Vec<String>,
@@ -171,6 +179,8 @@ pub(crate) struct Config {
     pub(crate) controlz: Option<SocketAddr>,
     /// The audiences that tokens must have one of, separated by commas.
     pub(crate) audience: String,
+    /// How certificates of workloads are signed.
+    pub(crate) signing: Signing,
     /// The strict profile.
     pub(crate) strict: bool,
     pub(crate) port_file: Option<PathBuf>,
@@ -221,14 +231,14 @@ impl Args {
             revision_tags,
             custom_host,
             kubernetes_service_host,
+            identity,
         } = self;
         let in_pod = kubernetes_service_host.is_some_and(|host| !host.is_empty());
         let access = access(kubeconfig, in_pod && config_dir.is_empty());
-        let (secure_grpc, unused) = match &access {
-            Some(_) => (secure_grpc_addr.unwrap_or_else(|| ":15012".into()), None),
-            None => (String::new(), secure_grpc_addr),
-        };
-        let unused = [("--secureGRPCAddr", unused), ("--httpsAddr", https_addr)];
+        // Without an API server, the authority of a directory serves whom that is asked for.
+        let secure = access.as_ref().map_or("", |_| ":15012");
+        let secure_grpc = secure_grpc_addr.unwrap_or_else(|| secure.into());
+        let unused = [("--httpsAddr", https_addr)];
         let mut warnings: Vec<String> = unused.into_iter().filter_map(unused_address).collect();
         warnings.extend(read_profile(&profile)?);
         something(&config_dir, access.as_ref())?;
@@ -246,6 +256,7 @@ impl Args {
             mesh_networks: networks_config,
             controlz: controlz(ctrlz_port, in_pod),
             audience: token_audiences,
+            signing: identity.read()?,
             strict: profile == "strict",
             secure_grpc: address("--secureGRPCAddr", &secure_grpc)?,
             hosts: listed(&custom_host),
@@ -418,8 +429,10 @@ mod tests {
 
     #[test]
     fn tls_is_served_where_an_api_server_knows_the_callers() {
-        let laptop = read(&["--config-dir", "/a", "--secureGRPCAddr", ":1"]).unwrap();
-        assert!(laptop.secure_grpc.is_none() && laptop.warnings.len() == 1);
+        let laptop = read(&["--config-dir", "/a"]).unwrap();
+        assert!(laptop.secure_grpc.is_none());
+        let asked = read(&["--config-dir", "/a", "--secureGRPCAddr", ":1"]).unwrap();
+        assert_eq!(asked.secure_grpc.unwrap().port(), 1);
         let cluster = read(&["--config-dir", "/a", "--kubeconfig", "/k"]).unwrap();
         assert_eq!(cluster.secure_grpc.unwrap().port(), 15012);
         assert_eq!(cluster.http.unwrap().port(), 8080);

@@ -1,25 +1,30 @@
-//! Keeps the certificate that is served over TLS: signed by the authority of the Secret that all
-//! replicas share, renewed at half its life, made anew when somebody replaced the authority.
+//! Keeps the certificate that is served over TLS: signed by the authority that all replicas share,
+//! renewed at half its life, made anew when somebody replaced the authority.
 //!
-//! A Secret that cannot be read or used changes nothing: what is served stays. Until the first one
-//! is there nothing is served over TLS, and the process is not ready.
+//! The authority is the one of Secret `cacerts` where users have put one, else that of
+//! `istio-ca-secret`. A Secret that cannot be read or used changes nothing: what is served stays. Until
+//! the first one is there nothing is served over TLS, and the process is not ready.
 
 use crate::clock;
 use crate::plane::Plane;
-use meltemi_ca::{Authority, AuthorityPem, Leaf, SERVING_LIFETIME, Tls, names};
+use meltemi_ca::development::{self, DevelopmentError};
+use meltemi_ca::{Authority, AuthorityPem, Leaf, SERVING_LIFETIME, Succession, Tls, names};
 use meltemi_kube::{Client, secret};
 use meltemi_runtime::drain::Drain;
 use meltemi_runtime::ready::Gate;
 use meltemi_types::Namespace;
 use std::convert::Infallible;
 use std::error::Error;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
-/// How often the Secret is read again.
-const EVERY: Duration = Duration::from_secs(60);
-/// After a failure; so long a start waits for an API server that comes.
+/// How often the Secrets are read again.
+const EVERY: Duration = Duration::from_secs(10);
+/// Not more often than that, however soon a new root is to sign.
+const LEAST: Duration = Duration::from_secs(1);
+/// After a failure while nothing is served; so long a start waits for an API server that comes.
 const AGAIN: Duration = Duration::from_secs(2);
 /// The certificate is renewed when so much of its life is left, in percent.
 const LEFT: u32 = 50;
@@ -31,8 +36,25 @@ const ROOT_LEFT: u32 = 20;
 enum Trouble {
     #[error(transparent)]
     Secret(#[from] secret::SecretError),
-    #[error("Secret istio-ca-secret: {0}")]
-    Authority(#[from] meltemi_ca::Error),
+    #[error(transparent)]
+    Development(#[from] DevelopmentError),
+    #[error("{0}: {1}")]
+    Authority(&'static str, meltemi_ca::Error),
+    #[error("{0} is gone; restore it, or restart to sign with another authority")]
+    Gone(&'static str),
+}
+
+/// Where authorities are, as they are called.
+const SELF_SIGNED: &str = "Secret istio-ca-secret";
+const PLUGGED: &str = "Secret cacerts";
+const DEVELOPMENT: &str = "directory .meltemi";
+
+/// Where the authority is kept.
+pub(crate) enum Store {
+    /// In Secrets.
+    Cluster(Client),
+    /// Below a directory of configuration.
+    Development(PathBuf),
 }
 
 /// Who the control plane is to those who call it.
@@ -48,20 +70,26 @@ pub(crate) struct Names {
 
 /// Keeps the certificate.
 pub(crate) struct Keeper {
-    pub(crate) client: Client,
+    pub(crate) store: Store,
     pub(crate) names: Names,
     pub(crate) plane: Plane,
     /// What the TLS server shows; `None` until there is something.
     pub(crate) tls: watch::Sender<Option<Arc<Tls>>>,
+    /// What signs certificates of workloads; `None` until it is known.
+    pub(crate) signs: watch::Sender<Option<Arc<Authority>>>,
     /// Whom everybody is to trust, in PEM.
     pub(crate) roots: watch::Sender<Arc<str>>,
     /// Opened with the first certificate.
     pub(crate) gate: Gate,
+    /// How long a new root is handed out before anything is signed under it.
+    pub(crate) settle: Duration,
 }
 
 /// What is served now.
 struct Served {
-    authority: Authority,
+    succession: Succession,
+    /// The Secret that it comes from.
+    from: &'static str,
     leaf: Leaf,
     tls: Arc<Tls>,
 }
@@ -70,14 +98,23 @@ impl Keeper {
     /// Runs until drained.
     pub(crate) async fn run(self, mut drain: Drain) -> Result<(), Infallible> {
         let mut served = None;
+        let mut said = String::new();
         loop {
-            let pause = match self.renew(&mut served).await {
-                Ok(()) => EVERY,
+            match self.renew(&mut served).await {
+                Ok(()) => said.clear(),
                 Err(error) => {
                     let cause = error.source().map(ToString::to_string);
-                    tracing::warn!(%error, cause, "the serving certificate is not renewed");
-                    AGAIN
+                    let text = format!("{error} {cause:?}");
+                    // The same again and again is said once.
+                    if text != said {
+                        tracing::warn!(%error, cause, "the authority in force stays as it is");
+                        said = text;
+                    }
                 }
+            }
+            let pause = match served {
+                Some(_) => EVERY.min(self.settle.max(LEAST)),
+                None => AGAIN,
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -88,55 +125,101 @@ impl Keeper {
 
     async fn renew(&self, served: &mut Option<Served>) -> Result<(), Trouble> {
         let now = clock::wall();
-        let pem = self.shared().await?;
-        if let Some(served) = served
-            && *served.authority.pem() == pem
-        {
-            if served.leaf.validity.is_due(now, LEFT) {
-                served.leaf = self.sign(&served.authority)?;
-                served.tls.show(&served.leaf)?;
-                tracing::info!("the serving certificate was renewed");
+        let (pem, from) = self.shared(served.as_ref()).await?;
+        let failed = |error| Trouble::Authority(from, error);
+        match served {
+            None => *served = Some(self.begin(pem, from).map_err(failed)?),
+            Some(served) => {
+                if served.succession.hear(pem, now).map_err(failed)? {
+                    served.from = from;
+                    self.follow(served).map_err(failed)?;
+                } else if served.leaf.validity.is_due(now, LEFT) {
+                    served.leaf = self.sign(served.succession.authority()).map_err(failed)?;
+                    served.tls.show(&served.leaf).map_err(failed)?;
+                    tracing::info!("the serving certificate was renewed");
+                }
             }
-            return Ok(());
         }
-        let authority = Authority::read(pem, now)?;
-        let leaf = self.sign(&authority)?;
-        let tls = match served.as_ref() {
-            Some(before) => {
-                before.tls.believe(authority.roots())?;
-                before.tls.show(&leaf)?;
-                before.tls.clone()
-            }
-            None => Arc::new(Tls::new(&leaf, authority.roots())?),
-        };
-        self.announce(&authority);
-        self.tls.send_replace(Some(tls.clone()));
-        self.gate.open();
-        *served = Some(Served {
-            authority,
-            leaf,
-            tls,
-        });
+        if let Some(served) = served {
+            measure(served.succession.authority(), now);
+        }
         Ok(())
     }
 
-    fn announce(&self, authority: &Authority) {
-        let validity = authority.validity();
-        if validity.is_due(clock::wall(), ROOT_LEFT) {
-            tracing::warn!("the root certificate ends soon; replace Secret istio-ca-secret");
-        }
-        #[expect(clippy::cast_precision_loss, reason = "seconds of this century")]
-        metrics::gauge!("citadel_server_root_cert_expiry_timestamp")
-            .set(clock::unix(validity.until) as f64);
-        self.roots
-            .send_replace(authority.pem().roots.as_str().into());
-        tracing::info!("xDS is served over TLS with a certificate of Secret istio-ca-secret");
+    /// The first authority.
+    fn begin(&self, pem: AuthorityPem, from: &'static str) -> Result<Served, meltemi_ca::Error> {
+        let succession = Succession::begin(pem, (clock::wall(), self.settle))?;
+        let authority = succession.authority();
+        let leaf = self.sign(authority)?;
+        let tls = Arc::new(Tls::new(&leaf, authority)?);
+        self.announce(authority, from);
+        self.tls.send_replace(Some(tls.clone()));
+        self.gate.open();
+        Ok(Served {
+            succession,
+            from,
+            leaf,
+            tls,
+        })
     }
 
-    /// The authority of all replicas, which the first of them makes.
-    async fn shared(&self) -> Result<AuthorityPem, Trouble> {
+    /// Another authority, or other roots.
+    fn follow(&self, served: &mut Served) -> Result<(), meltemi_ca::Error> {
+        let authority = served.succession.authority();
+        served.tls.believe(authority)?;
+        served.leaf = self.sign(authority)?;
+        served.tls.show(&served.leaf)?;
+        self.announce(authority, served.from);
+        if served.succession.waits() {
+            let roots = authority.roots().len();
+            tracing::info!(roots, settle = ?self.settle, "a new root is handed out; what it vouches for signs later");
+        } else {
+            tracing::info!(
+                "another authority signs, or another list of revoked certificates counts"
+            );
+        }
+        Ok(())
+    }
+
+    fn announce(&self, authority: &Arc<Authority>, from: &str) {
+        if authority.validity().is_due(clock::wall(), ROOT_LEFT) {
+            tracing::warn!("the authority's certificate ends soon; replace {from}");
+        }
+        self.roots
+            .send_replace(authority.pem().roots.as_str().into());
+        self.signs.send_replace(Some(authority.clone()));
+        let roots = authority.roots().len();
+        tracing::info!(roots, "xDS is served over TLS with a certificate of {from}");
+    }
+
+    /// The authority of all replicas: the users' own, else one that the first replica makes.
+    async fn shared(
+        &self,
+        served: Option<&Served>,
+    ) -> Result<(AuthorityPem, &'static str), Trouble> {
+        let (files, from) = match &self.store {
+            Store::Cluster(client) => {
+                let files = secret::plugged(client, &self.names.namespace).await?;
+                (files, PLUGGED)
+            }
+            Store::Development(dir) => (development::files(dir)?, DEVELOPMENT),
+        };
+        let plugged = AuthorityPem::plugged(&files);
+        let plugged = plugged.map_err(|error| Trouble::Authority(from, error))?;
+        match (plugged, &self.store) {
+            (Some(pem), _) => Ok((pem, from)),
+            (None, Store::Cluster(client))
+                if served.is_none_or(|served| served.from != PLUGGED) =>
+            {
+                Ok((self.self_signed(client).await?, SELF_SIGNED))
+            }
+            (None, _) => Err(Trouble::Gone(from)),
+        }
+    }
+
+    async fn self_signed(&self, client: &Client) -> Result<AuthorityPem, Trouble> {
         let namespace = &self.names.namespace;
-        let parts = match secret::read(&self.client, namespace).await? {
+        let parts = match secret::read(client, namespace).await? {
             Some(parts) => parts,
             None => {
                 let domains = self.plane.trust_domains();
@@ -146,25 +229,32 @@ impl Keeper {
                 let AuthorityPem {
                     certificate,
                     key,
+                    chain,
                     roots,
-                } = Authority::self_signed(&domain, clock::wall())?;
+                    crl: _, // nothing is revoked yet
+                } = Authority::self_signed(&domain, clock::wall())
+                    .map_err(|error| Trouble::Authority(SELF_SIGNED, error))?;
                 let own = secret::Parts {
                     certificate,
                     key,
+                    chain,
                     roots,
                 };
-                secret::create(&self.client, namespace, &own).await?
+                secret::create(client, namespace, &own).await?
             }
         };
         let secret::Parts {
             certificate,
             key,
+            chain,
             roots,
         } = parts;
         Ok(AuthorityPem {
             certificate,
             key,
+            chain,
             roots,
+            crl: String::new(),
         })
     }
 
@@ -179,4 +269,17 @@ impl Keeper {
         let names = names::serving((namespace, domain), (revision, tags), others);
         authority.sign_serving(&names, (clock::wall(), SERVING_LIFETIME))
     }
+}
+
+/// How long what signs, and what it is trusted for, will count.
+#[expect(clippy::cast_precision_loss, reason = "seconds of this century")]
+fn measure(authority: &Authority, now: SystemTime) {
+    let left = |until: SystemTime| until.duration_since(now).unwrap_or_default().as_secs() as f64;
+    if let Some(until) = authority.roots_until() {
+        metrics::gauge!("citadel_server_root_cert_expiry_timestamp").set(clock::unix(until) as f64);
+        metrics::gauge!("citadel_server_root_cert_expiry_seconds").set(left(until));
+    }
+    let until = authority.validity().until;
+    metrics::gauge!("citadel_server_cert_chain_expiry_timestamp").set(clock::unix(until) as f64);
+    metrics::gauge!("citadel_server_cert_chain_expiry_seconds").set(left(until));
 }

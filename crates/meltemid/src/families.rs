@@ -79,6 +79,39 @@ pub(crate) const FAMILIES: &[Family] = &[
         "citadel_server_root_cert_expiry_timestamp",
         "When the root certificate ends, in seconds since 1970.",
     ),
+    gauge(
+        "citadel_server_root_cert_expiry_seconds",
+        "Seconds until the root certificate ends.",
+    ),
+    gauge(
+        "citadel_server_cert_chain_expiry_timestamp",
+        "When the first certificate from what signs to the root ends, in seconds since 1970.",
+    ),
+    gauge(
+        "citadel_server_cert_chain_expiry_seconds",
+        "Seconds until the first certificate from what signs to the root ends.",
+    ),
+    counter("citadel_server_csr_count", "Signing requests that came in."),
+    counter(
+        "citadel_server_authentication_failure_count",
+        "Signing requests of somebody who is not known.",
+    ),
+    counter(
+        "citadel_server_id_extraction_err_count",
+        "Signing requests of somebody who is known, but is no workload.",
+    ),
+    counter(
+        "citadel_server_csr_parsing_err_count",
+        "Signing requests that cannot be read, or whose key is weak or not proved.",
+    ),
+    counter(
+        "citadel_server_csr_sign_err_count",
+        "Good signing requests that were not signed, by error.",
+    ),
+    counter(
+        "citadel_server_success_cert_issuance_count",
+        "Certificates of workloads that were signed.",
+    ),
     counter(
         "meltemi_xds_unauthenticated_total",
         "Streams refused because it was not proved who called.",

@@ -14,6 +14,7 @@ mod desk;
 mod events;
 mod families;
 mod http;
+mod issuing;
 mod node;
 mod plane;
 mod port_file;

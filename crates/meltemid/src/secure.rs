@@ -1,17 +1,21 @@
 //! xDS over TLS: who connects has a handshake behind it, who calls is known before it is heard.
 //!
-//! All of it exists only where there is an API server: it knows callers and keeps the authority's
-//! key. On a laptop there is plaintext on loopback, which asks nobody.
+//! An API server knows callers and keeps the authority's key. On a laptop a development authority in
+//! the directory of the configuration does both, where it is asked for; else there is plaintext on
+//! loopback, which asks nobody.
 
 use crate::args::Config;
-use crate::authority::{Keeper, Names};
-use crate::callers::Callers;
+use crate::authority::{Keeper, Names, Store};
+use crate::callers::{Callers, Judge};
+use crate::clock;
 use crate::desk::Desk;
+use crate::issuing::Issuing;
 use crate::plane::Plane;
 use crate::status::{Book, Status};
 use bytes::Bytes;
 use futures::stream::unfold;
-use meltemi_ca::{Connection, Limits, Tls, listen};
+use meltemi_ca::development::{self, DevelopmentError};
+use meltemi_ca::{Authority, Connection, Lifetimes, Limits, Tls, listen};
 use meltemi_kube::{
     AccessReviewer, Campaign, Candidate, Client, ConnectError, Lock, Patience, RootPublisher, Seen,
     TokenReviewer, connect,
@@ -19,7 +23,7 @@ use meltemi_kube::{
 use meltemi_runtime::drain::Drain;
 use meltemi_runtime::ready::Readiness;
 use meltemi_runtime::tasks::Tasks;
-use meltemi_xds::{Guest, Peer, ServeError, Server};
+use meltemi_xds::{Guest, Peer, ServeError, Server, Unary};
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -28,40 +32,88 @@ use tokio::sync::{mpsc, watch};
 /// Connections whose handshake is done and that nobody has taken yet.
 const WAITING: usize = 64;
 
-/// What an API server makes possible.
-pub(crate) struct Secure {
+/// What is only there with an API server.
+struct Cluster {
     client: Client,
+    restores: watch::Receiver<u64>,
+    /// For the lock of who publishes the roots.
+    campaign: (Campaign, watch::Receiver<bool>),
+}
+
+/// What an API server, or a development authority, makes possible.
+pub(crate) struct Secure {
+    /// None on a laptop.
+    cluster: Option<Cluster>,
     /// Who may call.
     pub(crate) callers: Arc<Callers>,
     /// None where nothing is served over TLS.
     keeper: Option<Keeper>,
     tls: watch::Receiver<Option<Arc<Tls>>>,
+    signs: watch::Receiver<Option<Arc<Authority>>>,
     roots: watch::Receiver<Arc<str>>,
-    restores: watch::Receiver<u64>,
-    /// For the lock of who publishes the roots.
-    campaign: (Campaign, watch::Receiver<bool>),
+    lifetimes: Lifetimes,
+}
+
+/// Why callers cannot be known.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SecureError {
+    #[error(transparent)]
+    Cluster(#[from] ConnectError),
+    #[error(transparent)]
+    Development(#[from] DevelopmentError),
 }
 
 /// The lock of who publishes the roots; Istio's name, because Istio does the same.
 const ROOTS: &str = "istio-namespace-controller-election";
 
 impl Secure {
-    /// The parts, when there is an API server; nothing is sent to it yet.
+    /// The parts, when somebody can know callers; nothing is sent to an API server yet.
     pub(crate) async fn build(
         config: &Config,
         plane: &Plane,
         readiness: &Readiness,
         restores: Option<watch::Receiver<u64>>,
-    ) -> Result<Option<Self>, ConnectError> {
-        let (Some(access), Some(restores)) = (&config.access, restores) else {
+    ) -> Result<Option<Self>, SecureError> {
+        if let (Some(access), Some(restores)) = (&config.access, restores) {
+            let client = connect(access).await?;
+            let reviewer =
+                TokenReviewer::new(client.clone(), &config.audience, Patience::default());
+            let lock = Lock::config_map(client.clone(), config.namespace.as_str(), ROOTS);
+            let (leading, leads) = watch::channel(false);
+            let kept = (Judge::Cluster(reviewer), Store::Cluster(client.clone()));
+            let cluster = Cluster {
+                client,
+                restores,
+                campaign: (Campaign::new(lock, candidate(config), leading), leads),
+            };
+            let secure = Self::with(config, (plane, readiness), kept);
+            return Ok(Some(Self {
+                cluster: Some(cluster),
+                ..secure
+            }));
+        }
+        let (Some(_), Some((_, dir))) = (config.secure_grpc, config.directories.first()) else {
             return Ok(None);
         };
-        let client = connect(access).await?;
-        let reviewer = TokenReviewer::new(client.clone(), &config.audience, Patience::default());
+        let domain = plane.snapshot().mesh.trust_domain.clone();
+        development::make(dir, (&domain, clock::wall()))?;
+        let key = Arc::new(development::token_key(dir)?);
+        let judge = Judge::Development(key, config.audience.as_str().into());
+        let kept = (judge, Store::Development(dir.clone()));
+        Ok(Some(Self::with(config, (plane, readiness), kept)))
+    }
+
+    /// What is the same everywhere.
+    fn with(
+        config: &Config,
+        (plane, readiness): (&Plane, &Readiness),
+        (judge, store): (Judge, Store),
+    ) -> Self {
         let (show, tls) = watch::channel(None);
+        let (sign, signs) = watch::channel(None);
         let (publish, roots) = watch::channel(Arc::from(""));
         let keeper = config.secure_grpc.map(|_| Keeper {
-            client: client.clone(),
+            store,
             names: Names {
                 namespace: config.namespace.clone(),
                 domain: config.domain.clone(),
@@ -71,38 +123,40 @@ impl Secure {
             },
             plane: plane.clone(),
             tls: show,
+            signs: sign,
             roots: publish,
             gate: readiness.gate("certificate"),
+            settle: config.signing.settle,
         });
         let callers = Arc::new(Callers {
             plane: plane.clone(),
-            reviewer,
+            judge,
+            authority: signs.clone(),
             cluster: config.cluster.clone(),
             namespace: config.namespace.clone(),
         });
-        let lock = Lock::config_map(client.clone(), config.namespace.as_str(), ROOTS);
-        let (leading, leads) = watch::channel(false);
-        Ok(Some(Self {
-            client,
+        Self {
+            cluster: None,
             callers,
             keeper,
             tls,
+            signs,
             roots,
-            restores,
-            campaign: (Campaign::new(lock, candidate(config), leading), leads),
-        }))
+            lifetimes: config.signing.lifetimes,
+        }
     }
 
-    /// Who tells which accounts may read Secrets.
-    pub(crate) fn access_reviewer(&self) -> AccessReviewer {
-        AccessReviewer::new(self.client.clone())
+    /// Who tells which accounts may read Secrets; an API server.
+    pub(crate) fn access_reviewer(&self) -> Option<AccessReviewer> {
+        let cluster = self.cluster.as_ref()?;
+        Some(AccessReviewer::new(cluster.client.clone()))
     }
 
     /// What writes status; only where the mesh is served, so not for a look at a cluster.
     pub(crate) fn status(&self, config: &Config, book: Book, seen: Seen) -> Option<Status> {
         self.keeper.as_ref()?;
         Some(Status {
-            client: self.client.clone(),
+            client: self.cluster.as_ref()?.client.clone(),
             plane: self.callers.plane.clone(),
             book,
             seen,
@@ -119,23 +173,27 @@ impl Secure {
         drain: &Drain,
     ) {
         let Self {
-            client,
+            cluster,
             callers,
             keeper,
             tls,
+            signs,
             roots,
-            restores,
-            campaign,
+            lifetimes,
         } = self;
         let (Some(keeper), Some(socket)) = (keeper, socket) else {
             return;
         };
         tasks.critical("certificate", keeper.run(drain.clone()));
-        tasks.critical(
-            "roots",
-            publish((client, roots, restores), campaign, drain.clone()),
-        );
-        let served = serve(socket, tls, (server, callers), drain.clone());
+        if let Some(cluster) = cluster {
+            tasks.critical("roots", publish(cluster, roots, drain.clone()));
+        }
+        let issuing = Issuing {
+            callers,
+            authority: signs,
+            lifetimes,
+        };
+        let served = serve(socket, tls, (server, issuing), drain.clone());
         tasks.critical("secure xds", served);
     }
 }
@@ -151,10 +209,15 @@ fn candidate(config: &Config) -> Candidate {
 
 /// Publishes the root until drained, while this replica leads; then gives the lock back.
 async fn publish(
-    (client, mut roots, restores): (Client, watch::Receiver<Arc<str>>, watch::Receiver<u64>),
-    (mut campaign, leads): (Campaign, watch::Receiver<bool>),
+    cluster: Cluster,
+    mut roots: watch::Receiver<Arc<str>>,
     mut drain: Drain,
 ) -> Result<(), Infallible> {
+    let Cluster {
+        client,
+        restores,
+        campaign: (mut campaign, leads),
+    } = cluster;
     let known = roots.wait_for(|roots| !roots.is_empty());
     tokio::select! {
         _known = known => {}
@@ -180,7 +243,7 @@ async fn publish(
 async fn serve(
     socket: TcpListener,
     mut tls: watch::Receiver<Option<Arc<Tls>>>,
-    (server, callers): (Server<Desk>, Arc<Callers>),
+    (server, issuing): (Server<Desk>, Issuing),
     mut drain: Drain,
 ) -> Result<(), ServeError> {
     let socket = tokio::net::TcpListener::from_std(socket)?;
@@ -200,7 +263,10 @@ async fn serve(
     });
     let drained = async move { drain.started().await };
     let guests = Box::pin(guests);
-    server.serve_guests(guests, callers, drained).await
+    let callers = issuing.callers.clone();
+    let others: Arc<dyn Unary> = Arc::new(issuing);
+    let served = server.serve_guests(guests, (callers, Some(others)), drained);
+    served.await
 }
 
 fn guest(connection: Connection) -> Guest<Connection> {

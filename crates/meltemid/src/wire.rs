@@ -141,7 +141,7 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
     };
     let secure = Secure::build(&config, &plane, &readiness, sources.restores()).await;
     let secure = secure.map_err(|e| Failure::new(NO_INPUT, chain(&e)))?;
-    let reviewer = secure.as_ref().map(Secure::access_reviewer);
+    let reviewer = secure.as_ref().and_then(Secure::access_reviewer);
     let clerk = Clerk::new(plane.clone(), ends.questions, reviewer);
     let status = secure.as_ref().zip(sources.seen());
     let status = status.and_then(|(secure, seen)| secure.status(&config, book, seen));

@@ -21,5 +21,6 @@ pub use assignment::{Assignment, Layer};
 pub use caller::{Account, Authenticator, Caller, Credentials, Guest, Identity, Peer, Unknown};
 pub use error::{ServeError, Unacceptable};
 pub use question::{Answer, Question, Unanswered};
+pub use server::unary::Unary;
 pub use server::{Limits, Server};
 pub use source::{Attachment, ClientId, ClientInfo, Confirmed, Culprit, Event, Refusal, Source};

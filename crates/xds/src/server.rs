@@ -10,6 +10,7 @@ mod crowd;
 pub(crate) mod frames;
 mod inquiry;
 mod metrics;
+pub(crate) mod unary;
 mod wire;
 
 use std::convert::Infallible;
@@ -37,6 +38,7 @@ use crate::source::{ClientId, Source};
 use connection::respond;
 use crowd::Crowd;
 use metrics::Metrics;
+use unary::Unary;
 use wire::{Delta, Sotw, Wire};
 
 /// What one client may cost, and how long it may take.
@@ -144,31 +146,37 @@ impl<S: Source> Server<S> {
         drain: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        self.run(incoming, None, drain).await
+        self.run(incoming, Doors::default(), drain).await
     }
 
     /// Serves on connections that are ready to speak HTTP/2, after a TLS handshake, until `drain`
     /// completes and the streams have ended. `authenticator` tells who calls before anything of a
-    /// stream is read; whom it does not know gets `UNAUTHENTICATED`.
+    /// stream is read; whom it does not know gets `UNAUTHENTICATED`. Calls of other services are
+    /// `others`' to answer, and to know who makes them.
     ///
     /// # Errors
     /// When the transport fails.
     pub async fn serve_guests<C>(
         self,
         guests: impl Stream<Item = io::Result<Guest<C>>> + Send,
-        authenticator: Arc<dyn Authenticator>,
+        (authenticator, others): (Arc<dyn Authenticator>, Option<Arc<dyn Unary>>),
         drain: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError>
     where
         C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        self.run(guests, Some(authenticator), drain).await
+        let authenticator = Some(authenticator);
+        let doors = Doors {
+            authenticator,
+            others,
+        };
+        self.run(guests, doors, drain).await
     }
 
     async fn run<C>(
         self,
         incoming: impl Stream<Item = io::Result<C>> + Send,
-        authenticator: Option<Arc<dyn Authenticator>>,
+        doors: Doors,
         drain: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError>
     where
@@ -178,7 +186,7 @@ impl<S: Source> Server<S> {
         let (draining, drained) = watch::channel(());
         let service = Service {
             shared: self.0,
-            authenticator,
+            doors,
             drained,
         };
         tonic::transport::Server::builder()
@@ -199,16 +207,24 @@ impl<S: Source> Server<S> {
 /// The gRPC service. It writes its responses itself: see [`frames`].
 struct Service<S> {
     shared: Arc<Shared<S>>,
+    doors: Doors,
+    drained: watch::Receiver<()>,
+}
+
+/// Who is let in on one address, and what is answered there beside ADS.
+#[derive(Clone, Default)]
+struct Doors {
     /// `None` asks nobody.
     authenticator: Option<Arc<dyn Authenticator>>,
-    drained: watch::Receiver<()>,
+    /// Who answers what is no ADS.
+    others: Option<Arc<dyn Unary>>,
 }
 
 impl<S> Clone for Service<S> {
     fn clone(&self) -> Self {
         Self {
             shared: self.shared.clone(),
-            authenticator: self.authenticator.clone(),
+            doors: self.doors.clone(),
             drained: self.drained.clone(),
         }
     }
@@ -238,22 +254,33 @@ impl<S: Source> tower::Service<http::Request<Body>> for Service<S> {
         ready(Ok(match request.uri().path() {
             call::SOTW => self.answer::<Sotw>(request),
             call::DELTA => self.answer::<Delta>(request),
-            path => {
-                let why = format!("no method {path}; this is ADS, over SotW and delta");
-                Status::unimplemented(why).into_http()
-            }
+            _ => self.answer_other(request),
         }))
     }
 }
 
 impl<S: Source> Service<S> {
+    fn answer_other(&self, request: http::Request<Body>) -> http::Response<Body> {
+        let path = request.uri().path();
+        match &self.doors.others {
+            Some(others) if others.knows(path) => {
+                let patience = self.shared.limits.authentication;
+                unary::respond(others.clone(), request, patience)
+            }
+            Some(_) | None => {
+                let why = format!("no method {path}; this is ADS, over SotW and delta");
+                Status::unimplemented(why).into_http()
+            }
+        }
+    }
+
     fn answer<W: Wire>(&self, request: http::Request<Body>) -> http::Response<Body> {
         if let Err(status) = call::uncompressed(&request) {
             return status.into_http();
         }
         let accepted = Accepted {
             credentials: Credentials::of(&request),
-            authenticator: self.authenticator.clone(),
+            authenticator: self.doors.authenticator.clone(),
             drained: self.drained.clone(),
         };
         let limit = self.shared.limits.request_bytes;

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail};
 use meltemi_testkit::paths;
 use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -46,6 +47,35 @@ pub(crate) fn run(what: &str, command: &mut Command) -> Result<()> {
         started.elapsed().as_secs_f32()
     ));
     Ok(())
+}
+
+/// Runs a program beside others; its lines are shown with this name in front. It must succeed.
+pub(crate) fn run_beside(name: &str, what: &str, command: &mut Command) -> Result<()> {
+    say(&format!("{what} ({name})"));
+    let started = Instant::now();
+    let program = command.get_program().display().to_string();
+    let cannot = || format!("cannot run {program}");
+    let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().with_context(cannot)?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    std::thread::scope(|scope| {
+        scope.spawn(|| name_lines(name, stdout));
+        name_lines(name, stderr);
+    });
+    let status = child.wait().with_context(cannot)?;
+    if !status.success() {
+        bail!("{what} ({name}): {program} ended with {status}");
+    }
+    let took = started.elapsed().as_secs_f32();
+    say(&format!("{what} ({name}): done in {took:.1} s"));
+    Ok(())
+}
+
+fn name_lines(name: &str, from: Option<impl Read>) {
+    let lines = from.map(|from| BufReader::new(from).split(b'\n'));
+    for line in lines.into_iter().flatten().map_while(Result::ok) {
+        eprintln!("{name} | {}", String::from_utf8_lossy(&line));
+    }
 }
 
 /// Runs a program quietly; its output is shown only when it fails. Says that it is alive.

@@ -227,7 +227,10 @@ impl Stage<'_> {
         let ready = Instant::now();
         shop::answered(self.kubectl, "/moves", ("v2", RESTORED))?;
         let converged = ready.elapsed();
-        ensure!(self.restores()? != before, "it was noticed as such");
+        // The object may have been written again before it was; other kinds are listed only then.
+        wait::every("the restore to be noticed", (SOON, LOOK), || {
+            Ok((self.restores()? != before).then_some(()))
+        })?;
         shop::move_to(self.kubectl, "v1")?;
         shop::answered(self.kubectl, "/moves", ("v1", SOON))?;
         // What one replica does for all, too: a namespace gets the root certificate.

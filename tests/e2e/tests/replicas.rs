@@ -16,8 +16,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long the work of a leader that is dead may rest: 15 s until its lock is anybody's, 2 s
 /// between two looks at it.
 const DEAD: Duration = Duration::from_secs(20);
-/// And of one that leaves: 2 s, and what it takes Kubernetes to tell it.
-const LEFT: Duration = Duration::from_secs(4);
+/// And of one that leaves: 2 s, and what it takes Kubernetes to tell it on a machine with two nodes.
+/// It is far less than the 15 s that it takes when the lock is not given back.
+const LEFT: Duration = Duration::from_secs(6);
 
 const GATEWAYS: f64 = 2.0;
 

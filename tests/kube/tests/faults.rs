@@ -295,62 +295,6 @@ async fn an_object_that_no_schema_allows_is_alone() {
 }
 
 #[tokio::test]
-async fn a_store_that_went_back_in_time_is_believed() {
-    let server = server();
-    let copy = server.copy();
-    let tuning = Tuning {
-        probe: Duration::from_millis(200),
-        ..impatient()
-    };
-    let mut followed = Followed::synced(&server, tuning).await.unwrap();
-    server.apply(service("a", "10.1.0.9"));
-    server.apply(service("new", "10.1.0.7"));
-    server.delete(&services(), "shop", "b");
-    held(&mut followed, (B, false)).await;
-    followed.told.clear();
-    server.restore(&copy);
-    held(&mut followed, (B, true)).await;
-    assert_eq!(ip(&followed, A), Some("10.1.0.1"));
-    assert_eq!(
-        followed.told,
-        ["+Service shop/a", "+Service shop/b", "-Service shop/new"]
-    );
-    server.apply(service("a", "10.1.0.6"));
-    moved(&mut followed, "10.1.0.6").await;
-}
-
-/// What was written after the copy is forgotten while nobody can watch, and other writes bring the
-/// versions past what was known: only the newest object tells.
-async fn forgotten(change: impl Fn(&ApiServer), (key, before, after): (&str, bool, bool)) {
-    let server = server();
-    let copy = server.copy();
-    let mut followed = Followed::synced(&server, impatient()).await.unwrap();
-    change(&server);
-    held(&mut followed, (key, before)).await;
-    server.go_away();
-    server.restore(&copy);
-    for last in 1..9 {
-        server.apply(service("later", &format!("10.1.1.{last}")));
-    }
-    server.come_back();
-    held(&mut followed, (key, after)).await;
-    held(&mut followed, ("Service shop/later", true)).await;
-}
-
-#[tokio::test]
-async fn a_store_that_went_back_and_has_caught_up_forgot_an_object() {
-    let new = service("new", "10.1.0.7");
-    let change = |server: &ApiServer| server.apply(new.clone());
-    forgotten(change, ("Service shop/new", true, false)).await;
-}
-
-#[tokio::test]
-async fn a_store_that_went_back_and_has_caught_up_forgot_a_deletion() {
-    let change = |server: &ApiServer| server.delete(&services(), "shop", "b");
-    forgotten(change, (B, false, true)).await;
-}
-
-#[tokio::test]
 async fn what_a_watch_hid_is_found_by_comparing() {
     let server = server();
     let tuning = Tuning {

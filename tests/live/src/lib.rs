@@ -5,6 +5,7 @@
 //! When a test fails, its directory with all logs stays and the error names it.
 #![deny(missing_docs)]
 
+pub mod citadel;
 pub mod load;
 pub mod scenario;
 pub mod scene;

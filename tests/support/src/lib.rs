@@ -8,6 +8,8 @@
 #[cfg(feature = "ads")]
 pub mod ads_client;
 pub mod api_server;
+#[cfg(feature = "ads")]
+pub mod caller;
 pub mod cluster;
 pub mod envoy;
 pub mod guard;
@@ -15,6 +17,7 @@ pub mod helm;
 pub mod http;
 pub mod lease;
 pub mod mesh;
+pub mod openssl;
 pub mod paths;
 pub mod plane;
 pub mod process;

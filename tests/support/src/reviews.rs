@@ -110,11 +110,6 @@ impl Reviews {
         self.state().readers.push((namespace.to_owned(), user));
     }
 
-    /// Puts an object, by its path: `/api/v1/namespaces/NS/secrets/NAME`. Watches do not tell of it.
-    pub fn put(&self, path: &str, object: Value) {
-        self.state().objects.insert(path.to_owned(), object);
-    }
-
     /// Whether reviews of tokens fail from now on.
     pub fn fail(&self, fails: bool) {
         self.state().fails = fails;
@@ -144,6 +139,16 @@ impl Reviews {
     #[must_use]
     pub fn object(&self, path: &str) -> Option<Value> {
         self.state().objects.get(path).cloned()
+    }
+
+    /// Puts an object at a path, in place of what is there; nobody who watches is told.
+    pub fn put(&self, path: &str, object: Value) {
+        self.state().objects.insert(path.to_owned(), object);
+    }
+
+    /// Takes the object at a path away; nobody who watches is told.
+    pub fn remove(&self, path: &str) {
+        self.state().objects.remove(path);
     }
 
     /// Answers requests until the client closes, or a watch begins.

@@ -128,7 +128,7 @@ async fn serve(
         })
     });
     let server = Server::new(door.clone(), limits);
-    tokio::spawn(server.serve_guests(guests, Arc::new(Keyring), std::future::pending()));
+    tokio::spawn(server.serve_guests(guests, (Arc::new(Keyring), None), std::future::pending()));
     Ok(address)
 }
 

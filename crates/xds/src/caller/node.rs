@@ -14,6 +14,9 @@ use super::{Account, Identity};
 use crate::error::Unacceptable;
 use crate::source::Refusal;
 
+/// The group that a machine wants to join.
+const GROUP: &str = "AUTO_REGISTER_GROUP";
+
 /// Makes sure that `node` is of the caller, and fills in what it does not say.
 pub(crate) fn conform(node: &mut Node, identity: &Identity) -> Result<(), Refusal> {
     let (account, pod) = match identity {
@@ -46,9 +49,22 @@ pub(crate) fn conform(node: &mut Node, identity: &Identity) -> Result<(), Refusa
         "SERVICE_ACCOUNT",
         ("service account", service_account.as_str()),
     )?;
-    match pod {
-        Some(pod) => claim(node, "NAME", ("pod", pod)),
+    if let Some(pod) = pod {
+        claim(node, "NAME", ("pod", pod))?;
+    }
+    joins_nothing(node)
+}
+
+/// Registration of machines in groups does not exist, and who asks for it must not believe that it
+/// does (T19).
+fn joins_nothing(node: &Node) -> Result<(), Refusal> {
+    let metadata = node.metadata.as_ref();
+    match metadata.and_then(|metadata| metadata.fields.get(GROUP)) {
         None => Ok(()),
+        Some(_) => Err(Refusal::Denied(format!(
+            "node.metadata.{GROUP} asks to join a WorkloadGroup, which is not supported; create a \
+             WorkloadEntry instead"
+        ))),
     }
 }
 

@@ -68,6 +68,8 @@ fn one(
     let mut command = Command::new(go);
     command
         .args(["build", "-trimpath", "-buildvcs=false", "-mod=readonly"])
+        // The linker drops what debuggers read; not to write it saves an eighth of the time.
+        .arg("-gcflags=all=-dwarf=false")
         .args(["-ldflags", &flags(folder), "-o"])
         .arg(&partial)
         .arg(package)

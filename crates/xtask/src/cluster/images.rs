@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// All of them.
-const IMAGES: [&str; 4] = ["meltemid", "envoy", "echo", "tools"];
+const IMAGES: [&str; 5] = ["meltemid", "envoy", "proxy", "echo", "tools"];
 
 /// Their names, for the command line.
 pub(super) fn names() -> clap::builder::PossibleValuesParser {
@@ -57,6 +57,7 @@ fn main_program(name: &str) -> Result<PathBuf> {
     match name {
         "meltemid" => ours("meltemid"),
         "echo" => ours("meltemi-echo"),
+        "proxy" => ours("meltemi-agent"),
         "envoy" => fetch::envoy(),
         _ => installed("busybox").context(
             "busybox is missing: apt-get install -y --no-install-recommends busybox-static",
@@ -80,8 +81,16 @@ fn fill(name: &str, main: &Path, tree: &mut Tree) -> Result<()> {
         "meltemid" => tree.program(main, "/usr/local/bin/meltemid"),
         "echo" => tree.program(main, "/usr/local/bin/meltemi-echo"),
         "envoy" => tree.program(main, "/usr/local/bin/envoy"),
+        "proxy" => proxy(tree, main),
         _ => tools(tree),
     }
+}
+
+/// The agent under both of its names, and the Envoy that it starts.
+fn proxy(tree: &mut Tree, agent: &Path) -> Result<()> {
+    tree.program(&fetch::envoy()?, "/usr/local/bin/envoy")?;
+    tree.program(agent, "/usr/local/bin/meltemi-agent")?;
+    tree.link("meltemi-agent", "/usr/local/bin/pilot-agent")
 }
 
 /// busybox, and iptables with its extensions, which it loads by name.

@@ -1,0 +1,308 @@
+//! One stream of Envoy and the streams to the control plane behind it, one after the other.
+//!
+//! A newer stream of Envoy ends the older one and takes over what is known: there is one Envoy.
+
+use super::link::{self, Event, Flavor};
+use super::memory::Store;
+use super::names::Book;
+use super::{Course, Names, Seen};
+use crate::families;
+use crate::identity::Held;
+use crate::upstream::Upstream;
+use meltemi_proto::envoy::config::core::v3::Node;
+use meltemi_proto::urls::{CLUSTER, LISTENER, NAME_TABLE};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+/// Envoy is given nothing else.
+const FOR_ENVOY: &str = "type.googleapis.com/envoy.";
+
+/// A protocol, with what is known of Envoy in it.
+pub(super) trait Talk: Flavor + Default {
+    /// Who Envoy says it is.
+    fn node(&self) -> Option<&Node>;
+    fn type_of(request: &Self::Request) -> &str;
+    fn type_in(response: &Self::Response) -> &str;
+    /// What Envoy says against a response, if it does.
+    fn refusal(request: &Self::Request) -> Option<&str>;
+    /// Takes over from the stream before.
+    fn remember(&mut self, store: Store);
+    /// Leaves to the stream after.
+    fn store(self) -> Store;
+    /// Takes a request in, and says what the control plane is to hear of it.
+    fn hear(&mut self, request: Self::Request) -> Option<Self::Request>;
+    /// What we know of what a request that was heard asks for.
+    fn replay(&mut self, request: &Self::Request) -> Option<Self::Response>;
+    /// What we know of what was asked for and is not there.
+    fn replay_all(&mut self) -> Vec<Self::Response>;
+    /// The form in which Envoy gets a response.
+    fn deliver(&mut self, response: Self::Response) -> Self::Response;
+    /// The first requests on a new stream: all that Envoy wants, and what it has of it.
+    fn reopen(&mut self) -> Vec<Self::Request>;
+    /// Asks for the names of the mesh.
+    fn ask_names(book: &Book) -> Self::Request;
+    /// Takes names in, and answers.
+    fn take_names(book: &mut Book, response: Self::Response) -> Self::Request;
+}
+
+/// What all streams share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    upstream: Upstream,
+    shown: Option<Held>,
+    name_table: bool,
+    course: watch::Sender<Course>,
+    names: watch::Sender<Names>,
+    /// Counts streams; the last one counts.
+    turn: watch::Sender<u64>,
+    /// Held by the stream that counts.
+    baton: Mutex<Baton>,
+}
+
+#[derive(Debug, Default)]
+struct Baton {
+    store: Store,
+    book: Book,
+}
+
+impl Shared {
+    pub(super) fn new(
+        (upstream, shown): (Upstream, Option<Held>),
+        name_table: bool,
+    ) -> (Self, Seen) {
+        let (course, goes) = watch::channel(Course::default());
+        let (names, known) = watch::channel(Arc::new(BTreeMap::new()));
+        let shared = Self {
+            upstream,
+            shown,
+            name_table,
+            course,
+            names,
+            turn: watch::channel(0).0,
+            baton: Mutex::default(),
+        };
+        let seen = Seen {
+            course: goes,
+            names: known,
+        };
+        (shared, seen)
+    }
+
+    /// Ends the stream that is.
+    pub(super) fn supersede(&self) {
+        self.turn.send_modify(|turn| *turn += 1);
+    }
+}
+
+type Answers<T> = mpsc::Sender<Result<<T as Flavor>::Response, Status>>;
+
+/// A stream of Envoy.
+pub(super) struct Conversation<T: Talk> {
+    shared: Arc<Shared>,
+    talk: T,
+    answers: Answers<T>,
+    turn: watch::Receiver<u64>,
+    /// The stream to the control plane, while there is one.
+    up: Option<mpsc::Sender<T::Request>>,
+    /// There was one, or an attempt: what is known is answered while there is none.
+    away: bool,
+    asks_names: bool,
+}
+
+impl<T: Talk> Conversation<T> {
+    /// Begins one; what it answers is in the stream.
+    pub(super) fn open(
+        shared: &Arc<Shared>,
+        requests: Streaming<T::Request>,
+    ) -> ReceiverStream<Result<T::Response, Status>> {
+        shared.supersede();
+        let (answers, receiver) = mpsc::channel(1);
+        let conversation = Self {
+            turn: shared.turn.subscribe(),
+            shared: shared.clone(),
+            talk: T::default(),
+            answers: answers.clone(),
+            up: None,
+            away: false,
+            asks_names: false,
+        };
+        tokio::spawn(async move {
+            let end = conversation.run(requests).await;
+            metrics::counter!(families::ENVOY_ENDS).increment(1);
+            if let Err(status) = end {
+                tracing::debug!(%status, "a stream of Envoy ends");
+                // Envoy may be gone.
+                let _ = answers.send(Err(status)).await;
+            }
+        });
+        ReceiverStream::new(receiver)
+    }
+
+    async fn run(mut self, mut requests: Streaming<T::Request>) -> Result<(), Status> {
+        let Some(first) = requests.message().await? else {
+            return Ok(());
+        };
+        self.talk.hear(first);
+        if self.talk.node().is_none_or(|node| node.id.is_empty()) {
+            return Err(Status::invalid_argument("the first request has no node"));
+        }
+        let shared = self.shared.clone();
+        let mut baton = tokio::select! {
+            baton = shared.baton.lock() => baton,
+            _ = self.turn.changed() => return Err(superseded()),
+        };
+        self.talk.remember(std::mem::take(&mut baton.store));
+        let end = self.converse(requests, &mut baton.book).await;
+        let connected = |course: &mut Course| std::mem::take(&mut course.connected);
+        shared.course.send_if_modified(connected);
+        baton.store = self.talk.store();
+        end
+    }
+
+    async fn converse(
+        &mut self,
+        mut requests: Streaming<T::Request>,
+        book: &mut Book,
+    ) -> Result<(), Status> {
+        let Shared {
+            upstream, shown, ..
+        } = &*self.shared;
+        let (mut events, _task) = link::start::<T>(upstream.clone(), shown.clone());
+        let answers = self.answers.clone();
+        loop {
+            tokio::select! {
+                request = requests.message() => match request? {
+                    Some(request) => self.hear(request, book).await?,
+                    None => return Ok(()),
+                },
+                event = events.recv() => match event {
+                    Some(event) => self.happen(event, book).await?,
+                    None => return Err(Status::internal("the stream to the control plane is lost")),
+                },
+                _ = self.turn.changed() => return Err(superseded()),
+                () = answers.closed() => return Ok(()),
+            }
+        }
+    }
+
+    async fn hear(&mut self, request: T::Request, book: &Book) -> Result<(), Status> {
+        let type_url = T::type_of(&request).to_owned();
+        metrics::counter!(families::REQUESTS).increment(1);
+        if let Some(error) = T::refusal(&request) {
+            tracing::warn!(type_url, error, "Envoy refuses a response");
+        }
+        if self.up.is_some() {
+            if let Some(request) = self.talk.hear(request) {
+                self.forward(request)?;
+            }
+            return self.want_names(&type_url, book);
+        }
+        self.talk.hear(request.clone());
+        if self.away
+            && let Some(answer) = self.talk.replay(&request)
+        {
+            self.say(answer).await?;
+        }
+        Ok(())
+    }
+
+    async fn happen(&mut self, event: Event<T>, book: &mut Book) -> Result<(), Status> {
+        match event {
+            Event::Up(sender) => {
+                self.up = Some(sender);
+                self.asks_names = false;
+                for request in self.talk.reopen() {
+                    let type_url = T::type_of(&request).to_owned();
+                    self.forward(request)?;
+                    self.want_names(&type_url, book)?;
+                }
+            }
+            Event::Open => self.note(|course| course.connected = true),
+            Event::Said(response) => return self.said(response, book).await,
+            Event::Down => {
+                (self.up, self.away) = (None, true);
+                self.note(|course| course.connected = false);
+                for answer in self.talk.replay_all() {
+                    self.say(answer).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn said(&mut self, response: T::Response, book: &mut Book) -> Result<(), Status> {
+        metrics::counter!(families::RESPONSES).increment(1);
+        let type_url = T::type_in(&response).to_owned();
+        if type_url == NAME_TABLE {
+            let answer = T::take_names(book, response);
+            if let Some(error) = T::refusal(&answer) {
+                tracing::warn!(error, "the names of the mesh cannot be read");
+            }
+            self.shared.names.send_replace(book.names());
+            return self.forward(answer);
+        }
+        if !type_url.starts_with(FOR_ENVOY) {
+            tracing::error!(
+                type_url,
+                "the control plane says what Envoy did not ask for"
+            );
+            return Ok(());
+        }
+        let response = self.talk.deliver(response);
+        self.say(response).await?;
+        self.note(|course| {
+            course.clusters |= type_url == CLUSTER;
+            course.listeners |= type_url == LISTENER;
+        });
+        Ok(())
+    }
+
+    /// Asks for names behind the first request for listeners: Envoy's own come first.
+    fn want_names(&mut self, type_url: &str, book: &Book) -> Result<(), Status> {
+        if !self.shared.name_table || self.asks_names || type_url != LISTENER {
+            return Ok(());
+        }
+        self.asks_names = true;
+        self.forward(T::ask_names(book))
+    }
+
+    /// Tells the control plane. If it is gone, it is told all of it when it is back.
+    fn forward(&self, request: T::Request) -> Result<(), Status> {
+        let Some(up) = &self.up else {
+            return Ok(());
+        };
+        match up.try_send(request) {
+            Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
+            Err(TrySendError::Full(_)) => {
+                let why = "the control plane does not read; open another stream";
+                Err(Status::resource_exhausted(why))
+            }
+        }
+    }
+
+    /// Tells Envoy.
+    async fn say(&mut self, answer: T::Response) -> Result<(), Status> {
+        tokio::select! {
+            sent = self.answers.send(Ok(answer)) => {
+                sent.map_err(|_| Status::cancelled("Envoy is gone"))
+            }
+            _ = self.turn.changed() => Err(superseded()),
+        }
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Course)) {
+        self.shared.course.send_if_modified(|course| {
+            let before = *course;
+            change(course);
+            *course != before
+        });
+    }
+}
+
+fn superseded() -> Status {
+    Status::cancelled("a newer stream of Envoy has begun, or the agent ends")
+}

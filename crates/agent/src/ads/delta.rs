@@ -1,0 +1,277 @@
+//! The incremental protocol between Envoy and the control plane.
+
+use super::conversation::Talk;
+use super::link::Flavor;
+use super::memory::{Answered, Change, Held, Kept, Kind, Nonces, Store, is_wildcard, ordered};
+use super::names::Book;
+use meltemi_proto::envoy::config::core::v3::Node;
+use meltemi_proto::envoy::service::discovery::v3 as discovery;
+use meltemi_proto::urls::NAME_TABLE;
+use std::collections::BTreeMap;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use discovery::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient as Client;
+use discovery::{DeltaDiscoveryRequest as Ask, DeltaDiscoveryResponse as Answer, Resource};
+
+/// Asks for all there are.
+const ALL: &str = "*";
+
+/// A conversation in the incremental protocol.
+#[derive(Debug, Default)]
+pub(super) struct Delta {
+    node: Option<Node>,
+    kinds: BTreeMap<String, Kind>,
+    nonces: Nonces,
+    /// What the Envoy before had.
+    last: BTreeMap<String, Held>,
+}
+
+impl Delta {
+    fn owner(&self) -> Option<String> {
+        self.node.as_ref().map(|node| format!("delta {}", node.id))
+    }
+}
+
+impl Flavor for Delta {
+    type Request = Ask;
+    type Response = Answer;
+
+    async fn open(
+        mut client: Client<tonic::transport::Channel>,
+        requests: Request<ReceiverStream<Ask>>,
+    ) -> Result<Response<Streaming<Answer>>, Status> {
+        client.delta_aggregated_resources(requests).await
+    }
+}
+
+impl Talk for Delta {
+    fn node(&self) -> Option<&Node> {
+        self.node.as_ref()
+    }
+
+    fn type_of(request: &Ask) -> &str {
+        &request.type_url
+    }
+
+    fn type_in(response: &Answer) -> &str {
+        &response.type_url
+    }
+
+    fn remember(&mut self, store: Store) {
+        if self.owner() == store.owner {
+            self.last = store.tables;
+        }
+        for (url, kind) in &mut self.kinds {
+            adopt(&mut kind.held, self.last.get(url));
+        }
+    }
+
+    fn store(self) -> Store {
+        let owner = self.owner();
+        Store::keep(owner, self.last, self.kinds)
+    }
+
+    fn refusal(request: &Ask) -> Option<&str> {
+        let error = request.error_detail.as_ref();
+        error.map(|error| error.message.as_str())
+    }
+
+    fn hear(&mut self, mut request: Ask) -> Option<Ask> {
+        if let Some(node) = request.node.take() {
+            self.node = Some(node);
+        }
+        let first = !self.kinds.contains_key(&request.type_url);
+        let kind = self.kinds.entry(request.type_url.clone()).or_default();
+        if first {
+            let none = request.resource_names_subscribe.is_empty();
+            kind.all = none && is_wildcard(&request.type_url);
+            for (name, version) in &request.initial_resource_versions {
+                let (version, body) = (version.clone(), None);
+                kind.held.table.insert(name.clone(), Kept { version, body });
+            }
+            adopt(&mut kind.held, self.last.get(&request.type_url));
+        }
+        for name in &request.resource_names_unsubscribe {
+            if name == ALL {
+                kind.all = false;
+            }
+            kind.names.remove(name);
+        }
+        for name in &request.resource_names_subscribe {
+            if name == ALL {
+                kind.all = true;
+            } else {
+                kind.names.insert(name.clone());
+            }
+        }
+        if !request.resource_names_unsubscribe.is_empty() {
+            let Kind { names, all, held } = kind;
+            held.table.retain(|name, _| *all || names.contains(name));
+        }
+        let refused = request.error_detail.is_some();
+        let nonce = (request.response_nonce.as_str(), refused);
+        match self.nonces.answer(nonce, &mut self.kinds) {
+            Answered::Nothing => {}
+            Answered::Theirs(nonce) => request.response_nonce = nonce,
+            Answered::Past => {
+                let silent = request.resource_names_subscribe.is_empty()
+                    && request.resource_names_unsubscribe.is_empty();
+                if silent {
+                    return None;
+                }
+                request.response_nonce.clear();
+                request.error_detail = None;
+            }
+        }
+        Some(request)
+    }
+
+    fn replay(&mut self, request: &Ask) -> Option<Answer> {
+        let url = &request.type_url;
+        let kind = self.kinds.get(url)?;
+        let last = self.last.get(url).map(|held| &held.table);
+        let asked = |name: &str| {
+            let news = request.resource_names_subscribe.iter();
+            // By name, or as one of all, when they were asked for just now.
+            let all =
+                request.resource_names_subscribe.is_empty() && request.response_nonce.is_empty();
+            news.into_iter().any(|it| it == name || it == ALL) || all
+        };
+        let known = kind.held.table.iter();
+        let older = last.into_iter().flatten();
+        let older = older.filter(|(name, _)| !kind.held.table.contains_key(*name));
+        let again = |(name, kept): &(&String, &Kept)| {
+            let has = kind.held.table.contains_key(*name);
+            let named = request.resource_names_subscribe.contains(name);
+            kept.body.is_some() && kind.wants(name) && asked(name) && (!has || named)
+        };
+        let set: Vec<(String, Kept)> = known
+            .chain(older)
+            .filter(again)
+            .map(|(name, kept)| (name.clone(), kept.clone()))
+            .collect();
+        if set.is_empty() {
+            return None;
+        }
+        let resources = set.iter().map(|(name, kept)| Resource {
+            name: name.clone(),
+            version: kept.version.clone(),
+            resource: kept.body.clone(),
+            ..Resource::default()
+        });
+        let mut answer = Answer {
+            type_url: url.clone(),
+            resources: resources.collect(),
+            ..Answer::default()
+        };
+        answer.nonce = self.nonces.own(Change {
+            type_url: url.clone(),
+            set,
+            removed: Vec::new(),
+            whole: false,
+            version: String::new(),
+        });
+        Some(answer)
+    }
+
+    fn replay_all(&mut self) -> Vec<Answer> {
+        let missing = |(url, kind): (&String, &Kind)| {
+            let names = kind.names.iter();
+            let names = names
+                .filter(|name| !kind.held.table.contains_key(*name))
+                .cloned();
+            Ask {
+                type_url: url.clone(),
+                resource_names_subscribe: names.chain(kind.all.then(|| ALL.to_owned())).collect(),
+                ..Ask::default()
+            }
+        };
+        let asks: Vec<_> = ordered(&self.kinds).into_iter().map(missing).collect();
+        asks.iter().filter_map(|ask| self.replay(ask)).collect()
+    }
+
+    fn deliver(&mut self, mut response: Answer) -> Answer {
+        self.last.remove(&response.type_url);
+        let kept = |resource: &Resource| {
+            let version = resource.version.clone();
+            let body = resource.resource.clone();
+            (resource.name.clone(), Kept { version, body })
+        };
+        let change = Change {
+            type_url: response.type_url.clone(),
+            set: response.resources.iter().map(kept).collect(),
+            removed: response.removed_resources.clone(),
+            whole: false,
+            version: response.system_version_info.clone(),
+        };
+        response.nonce = self
+            .nonces
+            .wrap(std::mem::take(&mut response.nonce), change);
+        response
+    }
+
+    fn reopen(&mut self) -> Vec<Ask> {
+        self.nonces.next_connection();
+        let first = |(url, kind): (&String, &Kind)| {
+            let versions = kind.held.table.iter();
+            let mut names: Vec<_> = kind.names.iter().cloned().collect();
+            if kind.all && !names.is_empty() {
+                names.push(ALL.to_owned());
+            }
+            Ask {
+                type_url: url.clone(),
+                resource_names_subscribe: names,
+                initial_resource_versions: versions
+                    .map(|(name, kept)| (name.clone(), kept.version.clone()))
+                    .collect(),
+                ..Ask::default()
+            }
+        };
+        let mut asks: Vec<_> = ordered(&self.kinds).into_iter().map(first).collect();
+        if let Some(ask) = asks.first_mut() {
+            ask.node.clone_from(&self.node);
+        }
+        asks
+    }
+
+    fn ask_names(book: &Book) -> Ask {
+        Ask {
+            type_url: NAME_TABLE.to_owned(),
+            initial_resource_versions: book.versions(),
+            ..Ask::default()
+        }
+    }
+
+    fn take_names(book: &mut Book, response: Answer) -> Ask {
+        let outcome = book.change(
+            response.resources.into_iter().filter_map(|resource| {
+                let body = resource.resource?;
+                Some((resource.name, resource.version, body))
+            }),
+            &response.removed_resources,
+        );
+        Ask {
+            type_url: NAME_TABLE.to_owned(),
+            response_nonce: response.nonce,
+            error_detail: outcome.err(),
+            ..Ask::default()
+        }
+    }
+}
+
+/// Envoy says which versions it has; we may still have what they are of.
+fn adopt(held: &mut Held, last: Option<&Held>) {
+    let Some(last) = last else {
+        return;
+    };
+    for (name, kept) in &mut held.table {
+        let before = last.table.get(name);
+        if let Some(before) = before.filter(|before| before.version == kept.version) {
+            kept.body.clone_from(&before.body);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

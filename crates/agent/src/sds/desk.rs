@@ -1,0 +1,184 @@
+//! What a name stands for now, as Envoy's secret.
+//!
+//! A version is a hash of what is public in the secret, so that equal content is equal on every
+//! stream. Files that do not fit together yet leave what a stream has.
+
+use super::Sources;
+use super::name::Name;
+use crate::files::Changes;
+use crate::identity::Material;
+use crate::identity::{certified, pair};
+use crate::upstream::read;
+use meltemi_proto::any::pack;
+use meltemi_proto::envoy::config::core::v3::{DataSource, data_source::Specifier};
+use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::secret::Type;
+use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::{
+    CertificateValidationContext, Secret as EnvoySecret, TlsCertificate,
+};
+use meltemi_proto::google::protobuf::Any;
+use meltemi_types::Secret;
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What is answered for a name.
+#[derive(Clone, Debug)]
+pub(super) enum Answer {
+    /// There is no such secret.
+    Unknown,
+    /// There will be one.
+    Later,
+    /// This one.
+    Ready { version: String, secret: Any },
+}
+
+/// Where answers come from.
+#[derive(Clone, Debug)]
+pub(super) struct Desk {
+    sources: Sources,
+    changes: Changes,
+    revoked: Option<PathBuf>,
+}
+
+impl Desk {
+    pub(super) fn new(sources: Sources, revoked: Option<PathBuf>) -> Self {
+        let changes = sources.files.changes();
+        if let Some(path) = &revoked {
+            sources.files.follow(path);
+        }
+        Self {
+            sources,
+            changes,
+            revoked,
+        }
+    }
+
+    /// Returns when an answer may have changed.
+    pub(super) async fn changed(&mut self) {
+        let Sources {
+            held,
+            bundle,
+            files: _,
+        } = &mut self.sources;
+        tokio::select! {
+            Ok(()) = held.changed() => {}
+            Ok(()) = bundle.changed() => {}
+            () = self.changes.next() => {}
+        }
+    }
+
+    /// What `name` stands for now.
+    pub(super) fn look(&self, name: &str) -> Answer {
+        let Some(parsed) = Name::parse(name) else {
+            return Answer::Unknown;
+        };
+        let held = || self.sources.held.borrow().clone();
+        let (public, content) = match parsed {
+            Name::Own => match held() {
+                Some(held) => own(&held),
+                None => return Answer::Later,
+            },
+            Name::Roots => match held() {
+                Some(held) => self.roots(&merged(&held.roots, &self.sources.bundle.borrow())),
+                None => return Answer::Later,
+            },
+            Name::FilePair { chain, key } => match self.pair(&chain, &key) {
+                Some(pair) => pair,
+                None => return Answer::Later,
+            },
+            Name::FileRoots(path) => match self.file_roots(&path) {
+                Some(roots) => roots,
+                None => return Answer::Later,
+            },
+        };
+        let secret = EnvoySecret {
+            name: name.to_owned(),
+            r#type: Some(content),
+        };
+        let mut hasher = DefaultHasher::new();
+        (name, public).hash(&mut hasher);
+        Answer::Ready {
+            version: format!("{:016x}", hasher.finish()),
+            secret: pack(&secret),
+        }
+    }
+
+    /// Roots, with the revocation list when there is one.
+    fn roots(&self, pem: &[u8]) -> (Vec<u8>, Type) {
+        let list = self.revoked.as_ref().filter(|path| path.exists());
+        let list = list.and_then(|path| read(path).ok());
+        let mut public = pem.to_vec();
+        public.extend(list.iter().flatten());
+        let context = CertificateValidationContext {
+            trusted_ca: Some(inline(pem.to_vec())),
+            crl: list.map(inline),
+            ..CertificateValidationContext::default()
+        };
+        (public, Type::ValidationContext(context))
+    }
+
+    fn file_roots(&self, path: &Path) -> Option<(Vec<u8>, Type)> {
+        self.sources.files.follow(path);
+        let pem = said(path, read(path))?;
+        let found = said(path, certified("roots", &pem))?;
+        (!found.is_empty()).then(|| self.roots(&pem))
+    }
+
+    fn pair(&self, chain: &Path, key: &Path) -> Option<(Vec<u8>, Type)> {
+        self.sources.files.follow(chain);
+        self.sources.files.follow(key);
+        let pem = said(chain, read(chain))?;
+        let private = Secret::new(said(key, read(key))?);
+        said(chain, pair(&pem, &private))?;
+        Some(certificate(&pem, &private))
+    }
+}
+
+fn own(held: &Arc<Material>) -> (Vec<u8>, Type) {
+    certificate(&held.chain, &held.key)
+}
+
+fn certificate(chain: &[u8], key: &Secret<Vec<u8>>) -> (Vec<u8>, Type) {
+    let certificate = TlsCertificate {
+        certificate_chain: Some(inline(chain.to_vec())),
+        private_key: Some(inline(key.expose().clone())),
+        ..TlsCertificate::default()
+    };
+    (chain.to_vec(), Type::TlsCertificate(certificate))
+}
+
+fn inline(bytes: Vec<u8>) -> DataSource {
+    DataSource {
+        specifier: Some(Specifier::InlineBytes(bytes)),
+        ..DataSource::default()
+    }
+}
+
+/// The roots of both, each once, sorted: the order of their sources does not count.
+pub(super) fn merged(one: &[u8], other: &[u8]) -> Vec<u8> {
+    let (Ok(first), Ok(second)) = (pem::parse_many(one), pem::parse_many(other)) else {
+        return one.to_vec();
+    };
+    let all: BTreeSet<_> = first
+        .iter()
+        .chain(&second)
+        .map(pem::Pem::contents)
+        .collect();
+    let text = |der: &[u8]| {
+        let block = pem::Pem::new("CERTIFICATE", der);
+        pem::encode_config(
+            &block,
+            pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
+        )
+    };
+    all.into_iter().map(text).collect::<String>().into_bytes()
+}
+
+/// The value; why there is none goes to the log.
+fn said<T, E: std::fmt::Display>(path: &Path, value: Result<T, E>) -> Option<T> {
+    let path = path.display();
+    value
+        .inspect_err(|error| tracing::warn!(%path, %error, "a secret is not served from this file"))
+        .ok()
+}

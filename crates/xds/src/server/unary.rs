@@ -1,0 +1,122 @@
+//! Calls of other services on the same address, one request and one answer each: a mesh has its
+//! certificates signed where it gets its configuration. What they mean is the caller's of
+//! [`serve_guests`](crate::Server::serve_guests) to know ([`Unary`]).
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures::future::BoxFuture;
+use futures::stream::once;
+use futures::{FutureExt, StreamExt};
+use http_body_util::{BodyExt, Limited};
+use tonic::Status;
+use tonic::body::Body;
+
+use super::call;
+use crate::caller::Credentials;
+
+/// Flag and length before a gRPC message.
+const PREFIX: usize = 5;
+
+/// Answers calls that are no ADS.
+pub trait Unary: Send + Sync + 'static {
+    /// True for the paths (`/SERVICE/METHOD`) that it knows.
+    fn knows(&self, path: &str) -> bool;
+
+    /// The longest request, in bytes.
+    fn longest(&self) -> usize;
+
+    /// Answers one request of a path that it knows; both are encoded messages. Whoever answers tells
+    /// first who calls.
+    fn answer(
+        &self,
+        credentials: Credentials,
+        request: Bytes,
+    ) -> BoxFuture<'static, Result<Bytes, Status>>;
+}
+
+/// The answer to a call, which may take `patience` in all.
+pub(super) fn respond(
+    service: Arc<dyn Unary>,
+    request: http::Request<Body>,
+    patience: Duration,
+) -> http::Response<Body> {
+    if let Err(status) = call::uncompressed(&request) {
+        return status.into_http();
+    }
+    let credentials = Credentials::of(&request);
+    let answered = async move {
+        let request = message(request.into_body(), service.longest()).await?;
+        let answer = service.answer(credentials, request).await?;
+        Ok(framed(&answer))
+    };
+    let guarded = async move {
+        let answered = AssertUnwindSafe(answered).catch_unwind();
+        match tokio::time::timeout(patience, answered).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_panic)) => Err(Status::internal(
+                "the control plane failed on this call; it is our bug",
+            )),
+            Err(_late) => Err(Status::deadline_exceeded(
+                "the call was not answered in time; try again",
+            )),
+        }
+    };
+    call::response(once(guarded).boxed())
+}
+
+/// The one message of a request.
+async fn message(body: Body, longest: usize) -> Result<Bytes, Status> {
+    let whole = Limited::new(body, PREFIX + longest).collect().await;
+    let whole = whole.map_err(|_| {
+        Status::resource_exhausted(format!("a request has at most {longest} bytes"))
+    })?;
+    unframed(whole.to_bytes())
+}
+
+fn unframed(mut framed: Bytes) -> Result<Bytes, Status> {
+    let malformed = || Status::invalid_argument("the call has no single gRPC message");
+    let prefix = framed.split_to(PREFIX.min(framed.len()));
+    let [0, length @ ..] = &prefix[..] else {
+        return Err(malformed());
+    };
+    let length: [u8; 4] = length.try_into().map_err(|_| malformed())?;
+    match usize::try_from(u32::from_be_bytes(length)) == Ok(framed.len()) {
+        true => Ok(framed),
+        false => Err(malformed()),
+    }
+}
+
+fn framed(message: &Bytes) -> Bytes {
+    let mut framed = BytesMut::with_capacity(PREFIX + message.len());
+    framed.put_u8(0);
+    framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    framed.put_slice(message);
+    framed.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_comes_out_of_its_frame() {
+        for message in [&b""[..], b"x", &[7; 70_000]] {
+            let message = Bytes::copy_from_slice(message);
+            assert_eq!(unframed(framed(&message)).unwrap(), message);
+        }
+        let whole = framed(&Bytes::from_static(b"abc"));
+        for bad in [
+            Bytes::new(),
+            whole.slice(..4),
+            whole.slice(..7),
+            Bytes::from([&whole[..], &whole[..]].concat()),
+            Bytes::from([&[1], &whole[1..]].concat()),
+        ] {
+            let code = unframed(bad).unwrap_err().code();
+            assert_eq!(code, tonic::Code::InvalidArgument);
+        }
+    }
+}

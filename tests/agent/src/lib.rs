@@ -1,0 +1,4 @@
+//! What the tests of the agent share.
+
+pub mod app;
+pub mod pod;

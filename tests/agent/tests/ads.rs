@@ -1,0 +1,323 @@
+//! A real Envoy behind the agent's relay, with a real control plane that comes and goes.
+
+use anyhow::{Context, Result, ensure};
+use meltemi_agent::ads::{Course, Relay, Seen, Settings};
+use meltemi_bootstrap::{AdminAddress, Bootstrap, NodeFacts, StatsScope, XdsProtocol, XdsServer};
+use meltemi_runtime::drain::{self, Drainer};
+use meltemi_testkit::envoy::{self, Envoy};
+use meltemi_testkit::lease::Lease;
+use meltemi_testkit::paths::{self, Scratch};
+use meltemi_testkit::plane::{self, Plane};
+use meltemi_testkit::wait;
+use serde_json::{Map, json};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+const SOON: Duration = Duration::from_secs(60);
+const SENT: &str = "meltemi_resources_sent_total";
+
+struct Scene {
+    envoy: Option<Envoy>,
+    plane: Option<Plane>,
+    seen: Seen,
+    protocol: XdsProtocol,
+    grpc: SocketAddr,
+    sockets: TempDir,
+    scratch: Scratch,
+    lease: Lease,
+    _drainer: Drainer,
+    _runtime: Runtime,
+}
+
+impl Scene {
+    fn start(name: &str, protocol: XdsProtocol) -> Result<Self> {
+        let grpc = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        // The path of a socket has 108 bytes.
+        let sockets = tempfile::tempdir()?;
+        let settings = Settings {
+            socket: sockets.path().join("XDS"),
+            upstream: grpc.to_string(),
+            san: None,
+            roots: None,
+            token: None,
+            headers: Vec::new(),
+            name_table: true,
+        };
+        let runtime = Runtime::new()?;
+        let (drainer, draining) = drain::channel();
+        let entered = runtime.enter();
+        let (relay, seen) = Relay::listen(settings, watch::channel(None).1)?;
+        runtime.spawn(relay.run(draining));
+        drop(entered);
+        let mut scene = Self {
+            envoy: None,
+            plane: None,
+            seen,
+            protocol,
+            grpc,
+            sockets,
+            scratch: Scratch::new(name)?,
+            lease: Lease::take(&[])?,
+            _drainer: drainer,
+            _runtime: runtime,
+        };
+        scene.write("shop", &objects(scene.lease.address()))?;
+        scene.serve()?;
+        scene.join()?;
+        Ok(scene)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        let config = self.scratch.path().join("config");
+        std::fs::create_dir_all(&config)?;
+        let fresh = self.scratch.path().join("fresh");
+        std::fs::write(&fresh, text)?;
+        Ok(std::fs::rename(fresh, config.join(format!("{name}.yaml")))?)
+    }
+
+    /// Starts a control plane and waits until the relay has it.
+    fn serve(&mut self) -> Result<()> {
+        let config = self.scratch.path().join("config");
+        let logs = self.scratch.path().to_path_buf();
+        let binary = paths::binary("meltemid")?;
+        let mut options = plane::Options::new(binary, config.display().to_string(), logs);
+        options.grpc = self.grpc;
+        self.plane = Some(Plane::start(&options)?);
+        Ok(())
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        let mut plane = self.plane.take().context("no control plane runs")?;
+        plane.stop()?;
+        self.wait_course("the relay to lose its control plane", |course| {
+            !course.connected
+        })
+    }
+
+    fn wait_course(&self, what: &str, is: impl Fn(Course) -> bool) -> Result<()> {
+        wait::until(what, SOON, || {
+            Ok(is(*self.seen.course.borrow()).then_some(()))
+        })
+    }
+
+    /// Starts an Envoy and waits until it serves.
+    fn join(&mut self) -> Result<()> {
+        let address = self.lease.address();
+        let id = format!("sidecar~{address}~shop-1.shop~shop.svc.cluster.local");
+        let mut node = NodeFacts::new(id, "shop.shop".into());
+        node.metadata = Map::from_iter([
+            ("DNS_CAPTURE".to_owned(), json!("true")),
+            ("INSTANCE_IPS".to_owned(), json!(address.to_string())),
+            ("INTERCEPTION_MODE".to_owned(), json!("NONE")),
+            ("LABELS".to_owned(), json!({"app": "shop"})),
+            ("NAME".to_owned(), json!("shop-1")),
+            ("NAMESPACE".to_owned(), json!("shop")),
+        ]);
+        let bootstrap = Bootstrap {
+            node,
+            xds: XdsServer::Uds(self.sockets.path().join("XDS").display().to_string()),
+            protocol: self.protocol,
+            admin: AdminAddress {
+                address: address.to_string(),
+                port: 0,
+            },
+            stats: StatsScope::All,
+            static_resources: None,
+        };
+        let options = envoy::Options {
+            name: "shop-1-envoy".into(),
+            concurrency: 1,
+            dir: self.scratch.path().to_path_buf(),
+        };
+        let envoy = Envoy::start(&envoy::find()?, &bootstrap.to_json(), &options)?;
+        envoy.admin().wait_live(SOON)?;
+        self.envoy = Some(envoy);
+        Ok(())
+    }
+
+    fn envoy(&self) -> Result<&Envoy> {
+        self.envoy.as_ref().context("no Envoy runs")
+    }
+
+    fn stat(&self, name: &str) -> Result<u64> {
+        Ok(self.envoy()?.admin().stats()?.get(name))
+    }
+
+    /// How many resources of a type the control plane that runs now has sent.
+    fn sent(&self, short: &str) -> Result<f64> {
+        let plane = self.plane.as_ref().context("no control plane runs")?;
+        Ok(plane.metrics()?.with(SENT, &format!("type=\"{short}\"")))
+    }
+
+    /// Adds a Service and waits until Envoy has its cluster.
+    fn change(&self, name: &str) -> Result<()> {
+        self.write(name, &service(name))?;
+        let cluster = format!("{name}.shop.svc.cluster.local");
+        wait::until(&format!("the cluster of {name}"), SOON, || {
+            let dump = self.envoy()?.admin().get("/clusters")?;
+            Ok(dump.contains(&cluster).then_some(()))
+        })?;
+        wait::until(&format!("the name of {name}"), SOON, || {
+            Ok(self
+                .seen
+                .names
+                .borrow()
+                .contains_key(&cluster)
+                .then_some(()))
+        })
+    }
+
+    fn listeners(&self) -> Result<String> {
+        let text = self.envoy()?.admin().get("/listeners")?;
+        let mut lines: Vec<_> = text.lines().collect();
+        lines.sort_unstable();
+        ensure!(!lines.is_empty(), "Envoy has no listener");
+        Ok(lines.join("\n"))
+    }
+}
+
+/// The control plane is replaced: Envoy's stream stays, and nothing that it has is sent again.
+fn replaced(name: &str, protocol: XdsProtocol, whole: &[&str]) -> Result<()> {
+    let mut scene = Scene::start(name, protocol)?;
+    for short in ["cds", "eds", "lds", "rds"] {
+        ensure!(scene.sent(short)? >= 1.0, "no {short} was ever sent");
+    }
+    let of = |scene: &Scene| -> Result<[u64; 3]> {
+        let streams = scene.stat("cluster.xds-grpc.upstream_rq_total")?;
+        let clusters = scene.stat("cluster_manager.cds.update_success")?;
+        let listeners = scene.stat("listener_manager.lds.update_success")?;
+        Ok([streams, clusters, listeners])
+    };
+    let before = of(&scene)?;
+    scene.stop()?;
+    ensure!(
+        scene.stat("control_plane.connected_state")? == 1,
+        "Envoy noticed"
+    );
+    scene.serve()?;
+    scene.wait_course("the relay to be connected again", |course| course.connected)?;
+    scene.change("latecomer")?;
+    let [streams, clusters, listeners] = before;
+    let after = of(&scene)?;
+    let expected = [streams, clusters + 1, listeners];
+    ensure!(
+        after == expected,
+        "{before:?} became {after:?}, not {expected:?}"
+    );
+    for short in whole {
+        let again = scene.sent(short)?;
+        ensure!(again == 0.0, "{again} resources of {short} were sent again");
+    }
+    if protocol == XdsProtocol::Delta {
+        let clusters = scene.sent("cds")?;
+        ensure!(
+            clusters == 1.0,
+            "{clusters} clusters were sent for a new one"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_control_plane_is_replaced_over_delta() -> Result<()> {
+    replaced("agent-replaced-delta", XdsProtocol::Delta, &["lds"])
+}
+
+#[test]
+fn a_control_plane_is_replaced_over_the_state_of_the_world() -> Result<()> {
+    replaced("agent-replaced-sotw", XdsProtocol::Sotw, &["lds"])
+}
+
+/// An Envoy starts while there is no control plane: it gets what the last one had, and then what
+/// is new.
+fn alone(name: &str, protocol: XdsProtocol) -> Result<()> {
+    let mut scene = Scene::start(name, protocol)?;
+    scene.change("early")?;
+    let before = scene.listeners()?;
+    scene.stop()?;
+    drop(scene.envoy.take());
+    scene.join()?;
+    let after = scene.listeners()?;
+    ensure!(before == after, "{before}\nbecame\n{after}");
+    let clusters = scene.envoy()?.admin().get("/clusters")?;
+    ensure!(clusters.contains("early.shop.svc"), "{clusters}");
+    scene.serve()?;
+    scene.change("latecomer")?;
+    let again = scene.sent("lds")?;
+    ensure!(again == 0.0, "{again} listeners were sent again");
+    Ok(())
+}
+
+#[test]
+fn an_envoy_starts_alone_over_delta() -> Result<()> {
+    alone("agent-alone-delta", XdsProtocol::Delta)
+}
+
+#[test]
+fn an_envoy_starts_alone_over_the_state_of_the_world() -> Result<()> {
+    alone("agent-alone-sotw", XdsProtocol::Sotw)
+}
+
+fn service(name: &str) -> String {
+    let number = name.len();
+    format!(
+        "apiVersion: v1
+kind: Service
+metadata:
+  name: {name}
+  namespace: shop
+spec:
+  clusterIP: 240.9.0.{number}
+  selector:
+    app: shop
+  ports:
+  - name: http
+    port: 9080
+"
+    )
+}
+
+/// A pod whose Envoy has a listener, routes, clusters and endpoints.
+fn objects(address: Ipv4Addr) -> String {
+    format!(
+        "apiVersion: v1
+kind: Pod
+metadata:
+  name: shop-1
+  namespace: shop
+  labels:
+    app: shop
+spec:
+  serviceAccountName: shop
+  containers:
+  - name: app
+status:
+  phase: Running
+  podIP: {address}
+---
+{}---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata:
+  name: shop
+  namespace: shop
+spec:
+  workloadSelector:
+    labels:
+      app: shop
+  egress:
+  - port:
+      number: 9080
+      protocol: HTTP
+      name: http
+    bind: {address}
+    captureMode: NONE
+    hosts:
+    - ./*
+",
+        service("shop")
+    )
+}

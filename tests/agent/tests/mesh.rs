@@ -1,0 +1,262 @@
+//! All parts at once: a real control plane signs for the pod's token and serves over TLS, a real
+//! Envoy behind the agent's relay is configured by it, certificates are renewed, and the control
+//! plane is replaced.
+
+use anyhow::{Context, Result, ensure};
+use meltemi_agent::ads::{self, Relay, Seen};
+use meltemi_agent::files::Files;
+use meltemi_agent::identity::{Algorithm, Authority, Grace, Held, Identity, Settings, Source};
+use meltemi_agent::upstream::Upstream;
+use meltemi_bootstrap::{AdminAddress, Bootstrap, NodeFacts, StatsScope, XdsProtocol, XdsServer};
+use meltemi_runtime::drain::{self, Drain, Drainer};
+use meltemi_testkit::envoy::{self, Envoy};
+use meltemi_testkit::paths::{self, Scratch};
+use meltemi_testkit::plane::{self, Plane};
+use meltemi_testkit::reviews::{Reviews, Token};
+use meltemi_testkit::wait;
+use meltemi_types::Secret;
+use serde_json::{Value, json};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+const SOON: Duration = Duration::from_secs(60);
+const ROOT: &str = "/api/v1/namespaces/shop/configmaps/istio-ca-root-cert";
+const NAME: &str = "istiod.istio-system.svc";
+
+/// What proves the workload to the control plane.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    Token,
+    Certificate,
+}
+
+struct Stage {
+    plane: Option<Plane>,
+    reviews: Reviews,
+    secure: SocketAddr,
+    sockets: TempDir,
+    scratch: Scratch,
+    runtime: Runtime,
+    draining: Drain,
+    _drainer: Drainer,
+}
+
+impl Stage {
+    fn start(name: &str) -> Result<Self> {
+        let (drainer, draining) = drain::channel();
+        let mut stage = Self {
+            plane: None,
+            reviews: Reviews::start(&["istio-system", "shop"])?,
+            secure: TcpListener::bind("127.0.0.1:0")?.local_addr()?,
+            sockets: tempfile::tempdir()?,
+            scratch: Scratch::new(name)?,
+            runtime: Runtime::new()?,
+            draining,
+            _drainer: drainer,
+        };
+        std::fs::create_dir(stage.path("config"))?;
+        stage.serve()?;
+        let map = wait::until("the root certificate in namespace shop", SOON, || {
+            Ok(stage.reviews.object(ROOT))
+        })?;
+        let roots = map.pointer("/data/root-cert.pem").and_then(Value::as_str);
+        std::fs::write(stage.path("root-cert.pem"), roots.context("no root")?)?;
+        let token = stage.reviews.mint(&Token::of("shop", "web", "web-0"));
+        std::fs::write(stage.path("token"), token)?;
+        Ok(stage)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    fn serve(&mut self) -> Result<()> {
+        let config = self.path("config").display().to_string();
+        let dir = self.scratch.path();
+        let mut options = plane::Options::new(paths::binary("meltemid")?, config, dir.into());
+        options.args = vec!["--kubeconfig".into(), self.reviews.kubeconfig(dir)?.into()];
+        let secure = self.secure.to_string();
+        let any = "127.0.0.1:0".to_owned();
+        for (flag, address) in [
+            ("--secureGRPCAddr", &secure),
+            ("--httpAddr", &any),
+            ("--monitoringAddr", &any),
+        ] {
+            options.args.extend([flag.into(), address.into()]);
+        }
+        self.plane = Some(Plane::start(&options)?);
+        Ok(())
+    }
+
+    fn plane(&self) -> Result<&Plane> {
+        self.plane.as_ref().context("no control plane runs")
+    }
+
+    /// Asks for certificates of so many seconds.
+    fn identity(&self, lifetime: Duration) -> Result<Held> {
+        let authority = Authority {
+            upstream: Upstream {
+                address: self.secure.to_string(),
+                san: Some(NAME.into()),
+                roots: Some(self.path("root-cert.pem")),
+                token: Some(self.path("token")),
+                headers: vec![("clusterid".into(), Secret::new("Kubernetes".into()))],
+            },
+            proof: None,
+            id: "spiffe://cluster.local/ns/shop/sa/web".parse()?,
+            algorithm: Algorithm::default(),
+            lifetime,
+            grace: Grace::default(),
+            signer: String::new(),
+        };
+        let settings = Settings {
+            source: Source::Authority(Box::new(authority)),
+            output: Some(self.path("out")),
+        };
+        let (identity, held) = Identity::new(settings, Files::new());
+        self.runtime.spawn(identity.run(self.draining.clone()));
+        Ok(held)
+    }
+
+    fn relay(&self, held: Held, proof: Proof) -> Result<Seen> {
+        let settings = ads::Settings {
+            socket: self.sockets.path().join("XDS"),
+            upstream: self.secure.to_string(),
+            san: Some(NAME.into()),
+            roots: Some(self.path("root-cert.pem")),
+            token: (proof == Proof::Token).then(|| self.path("token")),
+            headers: Vec::new(),
+            name_table: false,
+        };
+        let _entered = self.runtime.enter();
+        let (relay, seen) = Relay::listen(settings, held)?;
+        self.runtime.spawn(relay.run(self.draining.clone()));
+        Ok(seen)
+    }
+
+    fn envoy(&self) -> Result<Envoy> {
+        let id = "sidecar~127.0.0.1~web-0.shop~shop.svc.cluster.local";
+        let mut node = NodeFacts::new(id.into(), "web.shop".into());
+        let metadata = &mut node.metadata;
+        metadata.insert("INTERCEPTION_MODE".into(), json!("NONE"));
+        metadata.insert("SERVICE_ACCOUNT".into(), json!("web"));
+        let bootstrap = Bootstrap {
+            node,
+            xds: XdsServer::Uds(self.sockets.path().join("XDS").display().to_string()),
+            protocol: XdsProtocol::Delta,
+            admin: AdminAddress {
+                address: "127.0.0.1".into(),
+                port: 0,
+            },
+            stats: StatsScope::All,
+            static_resources: None,
+        };
+        let options = envoy::Options {
+            name: "web-0-envoy".into(),
+            concurrency: 1,
+            dir: self.scratch.path().to_path_buf(),
+        };
+        let envoy = Envoy::start(&envoy::find()?, &bootstrap.to_json(), &options)?;
+        envoy.admin().wait_live(SOON)?;
+        Ok(envoy)
+    }
+
+    /// Adds a Service and waits until Envoy has its cluster.
+    fn change(&self, envoy: &Envoy, name: &str) -> Result<()> {
+        let config = self.path("config");
+        std::fs::write(config.join(format!("{name}.yaml")), service(name))?;
+        let cluster = format!("{name}.shop.svc.cluster.local");
+        wait::until(&format!("the cluster of {name}"), SOON, || {
+            let clusters = envoy.admin().get("/clusters")?;
+            Ok(clusters.contains(&cluster).then_some(()))
+        })
+    }
+}
+
+fn service(name: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: Service
+metadata:
+  name: {name}
+  namespace: shop
+spec:
+  ports:
+  - name: http
+    port: 9080
+"
+    )
+}
+
+fn serial(held: &Held) -> Option<String> {
+    held.borrow().as_ref().map(|held| held.serial.clone())
+}
+
+/// A real authority signs, again and again, and each certificate stands in its audit.
+#[test]
+fn the_control_plane_signs_and_certificates_are_renewed() -> Result<()> {
+    let stage = Stage::start("agent-signed")?;
+    let held = stage.identity(Duration::from_secs(4))?;
+    let first = wait::until("a certificate", SOON, || Ok(serial(&held)))?;
+    let mut serials = vec![first];
+    for _ in 0..2 {
+        let last = serials.last().cloned();
+        let next = wait::until("the next certificate", SOON, || {
+            Ok(serial(&held).filter(|next| Some(next) != last.as_ref()))
+        })?;
+        serials.push(next);
+    }
+    let log = stage.plane()?.log();
+    for serial in &serials {
+        let audit = log.lines().find(|line| line.contains(serial.as_str()));
+        let audit = audit.with_context(|| format!("no {serial} in {log}"))?;
+        ensure!(audit.contains("ns/shop/sa/web"), "{audit}");
+    }
+    let written = std::fs::read(stage.path("out/cert-chain.pem"))?;
+    ensure!(!written.is_empty(), "nothing was written");
+    Ok(())
+}
+
+/// Envoy is configured through the relay, also by the control plane that follows.
+fn configured(name: &str, proof: Proof) -> Result<()> {
+    let mut stage = Stage::start(name)?;
+    let held = stage.identity(Duration::from_secs(3600))?;
+    let seen = stage.relay(held, proof)?;
+    let envoy = stage.envoy()?;
+    stage.change(&envoy, "early")?;
+    let before = envoy
+        .admin()
+        .stats()?
+        .get("cluster.xds-grpc.upstream_rq_total");
+    let mut plane = stage.plane.take().context("no control plane runs")?;
+    plane.stop()?;
+    wait::until("the relay to lose its control plane", SOON, || {
+        Ok((!seen.course.borrow().connected).then_some(()))
+    })?;
+    stage.serve()?;
+    stage.change(&envoy, "late")?;
+    let after = envoy
+        .admin()
+        .stats()?
+        .get("cluster.xds-grpc.upstream_rq_total");
+    ensure!(before == after, "{before} streams of Envoy became {after}");
+    let metrics = stage.plane()?.metrics()?;
+    let again = metrics.with("meltemi_resources_sent_total", "type=\"lds\"");
+    ensure!(again == 0.0, "{again} listeners were sent again");
+    let sent = metrics.with("meltemi_resources_sent_total", "type=\"cds\"");
+    ensure!(sent == 1.0, "{sent} clusters were sent for a new one");
+    Ok(())
+}
+
+#[test]
+fn a_token_opens_the_stream_over_tls() -> Result<()> {
+    configured("agent-token", Proof::Token)
+}
+
+#[test]
+fn a_certificate_opens_the_stream_over_tls() -> Result<()> {
+    configured("agent-certificate", Proof::Certificate)
+}
