@@ -59,11 +59,8 @@ pub fn pair(certificate: &str, key: &Secret<Box<str>>) -> Result<Chain, Flaw> {
     let provider = aws_lc_rs::default_provider();
     let key = provider.key_provider.load_private_key(key);
     let key = key.map_err(|_| Flaw::NoKey)?;
-    let algorithm = key.algorithm();
-    if !matches!(
-        algorithm,
-        SignatureAlgorithm::RSA | SignatureAlgorithm::ECDSA
-    ) {
+    let taken = [SignatureAlgorithm::RSA, SignatureAlgorithm::ECDSA];
+    if !taken.contains(&key.algorithm()) {
         return Err(Flaw::Kind);
     }
     if key.public_key().is_some_and(|own| *own != *first.key) {

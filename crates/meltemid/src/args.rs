@@ -243,8 +243,7 @@ impl Args {
         warnings.extend(read_profile(&profile)?);
         something(&config_dir, access.as_ref())?;
         keys_in_the_clear(plaintext_secrets, access.as_ref())?;
-        let cluster = cluster_id.parse();
-        let cluster: ClusterId = cluster.map_err(|e| format!("--clusterID: {e}"))?;
+        let cluster = own_cluster(&cluster_id)?;
         let in_cluster = in_pod || access.is_some();
         let local = |address: &'static str| if in_cluster { address } else { "127.0.0.1:0" };
         Ok(Config {
@@ -294,6 +293,10 @@ impl From<LogFormat> for Format {
             LogFormat::Json => Self::Json,
         }
     }
+}
+
+fn own_cluster(id: &str) -> Result<ClusterId, String> {
+    id.parse().map_err(|e| format!("--clusterID: {e}"))
 }
 
 /// The keys of a cluster never leave without TLS.

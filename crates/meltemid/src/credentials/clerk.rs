@@ -18,13 +18,26 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// Who asks.
 pub(crate) struct Clerk {
-    pub(crate) plane: Plane,
-    pub(crate) questions: mpsc::UnboundedReceiver<Account>,
-    /// `None` where there is no API server: then nobody is known, and nothing is asked.
-    pub(crate) reviewer: Option<AccessReviewer>,
+    plane: Plane,
+    questions: mpsc::UnboundedReceiver<Account>,
+    reviewer: Option<AccessReviewer>,
 }
 
 impl Clerk {
+    /// One that asks `reviewer` the questions of `plane`. Without an API server nobody is known, and
+    /// nothing is asked.
+    pub(crate) fn new(
+        plane: Plane,
+        questions: mpsc::UnboundedReceiver<Account>,
+        reviewer: Option<AccessReviewer>,
+    ) -> Self {
+        Self {
+            plane,
+            questions,
+            reviewer,
+        }
+    }
+
     /// Runs until drained.
     pub(crate) async fn run(mut self, mut drain: Drain) -> Result<(), Infallible> {
         let mut open: JoinSet<(Account, Option<bool>)> = JoinSet::new();

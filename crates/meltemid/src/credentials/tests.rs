@@ -38,10 +38,11 @@ fn roots(namespace: &str, pem: &str) -> Change {
 
 fn object(text: &str) -> Change {
     let mut all = yaml::read(text.as_bytes(), &Source::new("a.yaml"));
-    match all.remove(0).outcome {
-        Outcome::Object(object) => Change::Upsert(object),
-        other => panic!("{other:?}"),
-    }
+    let outcome = all.remove(0).outcome;
+    let Outcome::Object(object) = outcome else {
+        panic!("{outcome:?}");
+    };
+    Change::Upsert(object)
 }
 
 fn account(namespace: &str, name: &str) -> Account {

@@ -191,17 +191,18 @@ fn judge(object: &Object, before: Option<Held>) -> Option<Held> {
         flaws: Vec::new(),
         encoded: BTreeMap::new(),
     };
-    match object {
-        Object::Secret(secret) => held.secret(&secret.spec, object),
-        Object::ConfigMap(map) => match map.spec.authorities.as_deref() {
+    if let Object::Secret(secret) = object {
+        held.secret(&secret.spec, object);
+    } else if let Object::ConfigMap(map) = object {
+        match map.spec.authorities.as_deref() {
             Some(pem) => held.authorities((pem, None), object),
-            None => held.flaw(
-                object,
-                "data",
-                "has no key ca.crt; put authorities there, as PEM",
-            ),
-        },
-        _ => return None,
+            None => {
+                let text = "has no key ca.crt; put authorities there, as PEM";
+                held.flaw(object, "data", text);
+            }
+        }
+    } else {
+        return None;
     }
     Some(held)
 }
