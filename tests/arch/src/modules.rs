@@ -45,7 +45,10 @@ fn root_kind(within: &str) -> Option<bool> {
     if matches!(within, "src/lib.rs" | "src/main.rs" | "build.rs") || flat("src/bin/") {
         return Some(false);
     }
-    (flat("tests/") || flat("benches/") || flat("examples/")).then_some(true)
+    let folder = within.strip_prefix("tests/");
+    let of_several = folder.and_then(|folder| folder.strip_suffix("/main.rs"));
+    let is_test = flat("tests/") || of_several.is_some_and(|name| !name.contains('/'));
+    (is_test || flat("benches/") || flat("examples/")).then_some(true)
 }
 
 fn follow(path: &str, is_root: bool, is_test: bool, found: &mut BTreeMap<String, bool>) {
