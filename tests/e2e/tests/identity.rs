@@ -93,8 +93,8 @@ impl Meshed<'_> {
             said.contains("\"protocol\":\"HTTP/2\"") && said.contains(FROM),
             "{said}"
         );
-        let said = self.bytes("and bytes\\n")?;
-        ensure!(said == "and bytes\n", "{said}");
+        let said = self.bytes("<bytes>\\n")?;
+        ensure!(said == "<bytes>\n", "{said}");
         Ok(())
     }
 
