@@ -31,13 +31,14 @@ fn names() -> clap::builder::PossibleValuesParser {
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     ("fmt", fmt),
     ("lint", lint),
     ("test", || xtask(&["test"])),
     ("score", score),
     ("check-each", check_each),
     ("generate", || xtask(&["generate", "--check"])),
+    ("guards", || xtask(&["guards", "--check"])),
     ("doc", doc),
     ("deny", deny),
     ("demo", || xtask(&["demo", "--once"])),

@@ -1,4 +1,5 @@
-//! The project's tasks: `cargo xtask demo`, `test`, `bless`, `ci`, `bench`, `fuzz`, `generate`, `cluster`, `e2e`.
+//! The project's tasks: `cargo xtask demo`, `test`, `bless`, `ci`, `bench`, `fuzz`, `guards`, `generate`, `cluster`,
+//! `e2e`.
 //!
 //! stdout is the answer (the lines of the demo, the tables of the benchmarks), stderr is progress.
 //! Exit codes: 0 fine, 1 a negative answer, 64 wrong usage, 69 the machine cannot do it,
@@ -12,6 +13,7 @@ mod e2e;
 mod fetch;
 mod fuzz;
 mod generate;
+mod guards;
 mod shell;
 mod signals;
 mod tests;
@@ -55,6 +57,8 @@ enum Task {
     Bench(bench::Args),
     /// Any bytes into the readers, with libFuzzer.
     Fuzz(fuzz::Args),
+    /// Take guards away, one at a time: the attack that each holds off must be noticed.
+    Guards(guards::Args),
     /// A real Kubernetes node for tests.
     Cluster(cluster::Args),
     /// Tests on the Kubernetes node.
@@ -93,6 +97,7 @@ fn run(task: Task) -> anyhow::Result<u8> {
         Task::Ci(args) => ci::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Fuzz(args) => fuzz::fuzz(&args),
+        Task::Guards(args) => guards::run(&args),
         Task::Cluster(args) => cluster::run(&args),
         Task::E2e { filter } => e2e::run(filter.as_deref()),
         Task::Generate { check: true } => generate::check(),
