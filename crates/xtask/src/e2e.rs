@@ -99,7 +99,8 @@ fn tests(suites: &[OsString], archive: Option<&PathBuf>, filter: Option<&str>) -
     if let Some(dir) = archive.and_then(|archive| archive.parent()) {
         tests.env("MELTEMI_E2E_IMAGES", dir);
     }
-    tests.env("MELTEMI_XTASK", std::env::current_exe()?);
+    // By its name: building everything has put another one in our place.
+    tests.env("MELTEMI_XTASK", paths::binary("xtask")?);
     tests.arg("--").args(filter).arg("--test-threads=1");
     Ok(tests)
 }

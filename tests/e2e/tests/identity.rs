@@ -2,7 +2,7 @@
 //! encrypted, and PeerAuthentication decides who else may call.
 
 use anyhow::{Context, Result, ensure};
-use meltemi_e2e::mesh::{self, Mesh};
+use meltemi_e2e::mesh::{self, Mesh, SYSTEM};
 use meltemi_e2e::{Target, calls};
 use meltemi_testkit::cluster::access::Kubectl;
 use meltemi_testkit::{paths, wait};
@@ -141,7 +141,7 @@ fn workloads_know_who_calls_them() -> Result<()> {
     meshed.strict()?;
     meshed.any_protocol()?;
     meshed.disabled()?;
-    kubectl.run(&["delete", "namespace", "meshed"])?;
     mesh.uninstall()?;
+    kubectl.run(&["delete", "namespace", "meshed", SYSTEM])?;
     target.release()
 }
