@@ -202,15 +202,8 @@ fn git(folder: &Path, words: &[&str], patch: &Path) -> Result<bool> {
 
 fn git_grep(text: &str) -> Result<bool> {
     let found = Command::new("git")
-        .args([
-            "grep",
-            "--quiet",
-            "--untracked",
-            "--fixed-strings",
-            text,
-            "--",
-            "*.rs",
-        ])
+        .args(["grep", "--no-index", "--quiet", "--fixed-strings", text])
+        .args(["--", "tests"])
         .current_dir(paths::repository())
         .status()
         .context("cannot run git")?;
