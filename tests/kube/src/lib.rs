@@ -1,6 +1,8 @@
 //! What the tests of the Kubernetes source share: a double of the API server with some objects,
 //! and a source that follows it.
 
+pub mod five;
+
 use anyhow::{Context, Result, bail};
 use meltemi_api::{Change, Object};
 use meltemi_kube::{Access, Options, Seen, Source, Tuning, connect};

@@ -7,6 +7,7 @@
 
 use meltemi_api::Object;
 use meltemi_kube::Tuning;
+use meltemi_kube_tests::five::{B, held, ip, moved, server};
 use meltemi_kube_tests::{
     Followed, config_maps, impatient, mesh, policies, policy, rule, rules, service, services,
 };
@@ -14,47 +15,7 @@ use meltemi_testkit::api_server::{ApiServer, Expiry};
 use serde_json::json;
 use std::time::Duration;
 
-const A: &str = "Service shop/a";
-const B: &str = "Service shop/b";
 const RULE: &str = "DestinationRule shop/web";
-
-/// A double with five services, two of which are called `a` and `b`.
-fn server() -> ApiServer {
-    let server = ApiServer::start().unwrap();
-    for (name, ip) in [
-        ("a", "10.1.0.1"),
-        ("b", "10.1.0.2"),
-        ("c", "10.1.0.3"),
-        ("d", "10.1.0.4"),
-        ("e", "10.1.0.5"),
-    ] {
-        server.apply(service(name, ip));
-    }
-    server
-}
-
-fn ip<'f>(followed: &'f Followed, key: &str) -> Option<&'f str> {
-    let Object::Service(service) = followed.held.get(key)? else {
-        return None;
-    };
-    service.spec.cluster_ip.as_deref()
-}
-
-/// Waits until `a` has this address.
-async fn moved(followed: &mut Followed, to: &str) {
-    let what = format!("{A} at {to}");
-    followed
-        .until(&what, |f| ip(f, A) == Some(to))
-        .await
-        .unwrap();
-}
-
-/// Waits until an object is there, or is not.
-async fn held(followed: &mut Followed, (key, is): (&str, bool)) {
-    let what = format!("{key} to be held: {is}");
-    let there = |f: &Followed| f.held.contains_key(key) == is;
-    followed.until(&what, there).await.unwrap();
-}
 
 /// The lists among the queries since the last call; asking how far the store is is none.
 fn lists(server: &ApiServer) -> Vec<String> {

@@ -3,51 +3,11 @@
 
 use meltemi_api::Object;
 use meltemi_kube::Tuning;
+use meltemi_kube_tests::five::{A, B, held, ip, moved, server};
 use meltemi_kube_tests::{Followed, impatient, rule, service, services};
 use meltemi_testkit::api_server::ApiServer;
 use serde_json::{Value, json};
 use std::time::Duration;
-
-const A: &str = "Service shop/a";
-const B: &str = "Service shop/b";
-
-/// A double with five services, two of which are called `a` and `b`.
-fn server() -> ApiServer {
-    let server = ApiServer::start().unwrap();
-    for (name, ip) in [
-        ("a", "10.1.0.1"),
-        ("b", "10.1.0.2"),
-        ("c", "10.1.0.3"),
-        ("d", "10.1.0.4"),
-        ("e", "10.1.0.5"),
-    ] {
-        server.apply(service(name, ip));
-    }
-    server
-}
-
-fn ip<'f>(followed: &'f Followed, key: &str) -> Option<&'f str> {
-    let Object::Service(service) = followed.held.get(key)? else {
-        return None;
-    };
-    service.spec.cluster_ip.as_deref()
-}
-
-/// Waits until `a` has this address.
-async fn moved(followed: &mut Followed, to: &str) {
-    let what = format!("{A} at {to}");
-    followed
-        .until(&what, |f| ip(f, A) == Some(to))
-        .await
-        .unwrap();
-}
-
-/// Waits until an object is there, or is not.
-async fn held(followed: &mut Followed, (key, is): (&str, bool)) {
-    let what = format!("{key} to be held: {is}");
-    let there = |f: &Followed| f.held.contains_key(key) == is;
-    followed.until(&what, there).await.unwrap();
-}
 
 #[tokio::test]
 async fn a_store_that_went_back_in_time_is_believed() {
