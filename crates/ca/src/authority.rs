@@ -79,30 +79,36 @@ impl fmt::Debug for Authority {
 }
 
 impl Authority {
-    /// Makes a root for a trust domain.
+    /// Makes a root for a trust domain, for [`ROOT_LIFETIME`].
     ///
     /// # Errors
     /// The cryptographic library fails.
     pub fn self_signed(domain: &TrustDomain, now: SystemTime) -> Result<AuthorityPem, Error> {
-        root(domain.as_str(), KeyPair::generate()?, now)
+        Self::self_signed_for(domain, (now, ROOT_LIFETIME))
     }
 
-    /// The same self-signed root, with the same key, for another ten years: whoever trusts it
-    /// trusts the next one.
+    /// Makes a root for a trust domain that counts for so long.
     ///
     /// # Errors
-    /// The cryptographic library fails, or it is no root.
-    pub fn renewed(&self, now: SystemTime) -> Result<AuthorityPem, Error> {
-        let der = certificates("ca-cert.pem", &self.pem.certificate)?;
-        let first = der.first().ok_or(Error::NoRoot)?;
-        let certificate = parse("ca-cert.pem", first)?;
-        let mut organizations = certificate.subject().iter_organization();
-        let name = organizations.next().and_then(|name| name.as_str().ok());
-        let key = KeyPair::from_pem(self.pem.key.expose());
-        let key = key.map_err(|why| unreadable("ca-key.pem", why))?;
-        let mut next = root(name.ok_or(Error::NoRoot)?, key, now)?;
-        next.key = self.pem.key.clone();
-        Ok(next)
+    /// The cryptographic library fails.
+    pub fn self_signed_for(
+        domain: &TrustDomain,
+        (now, lifetime): (SystemTime, Duration),
+    ) -> Result<AuthorityPem, Error> {
+        let key = KeyPair::generate()?;
+        let mut params = parameters(Validity::starting(now, lifetime));
+        let kind = DnType::OrganizationName;
+        params.distinguished_name.push(kind, domain.as_str());
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let certificate = params.self_signed(&key)?.pem();
+        Ok(AuthorityPem {
+            roots: certificate.clone(),
+            chain: String::new(),
+            certificate,
+            key: Secret::new(key.serialize_pem()),
+            crl: String::new(),
+        })
     }
 
     /// Reads an authority, and makes sure that what it signs will be believed: it may sign, key and
@@ -231,23 +237,6 @@ impl Authority {
     }
 }
 
-/// A self-signed root of an organization.
-fn root(organization: &str, key: KeyPair, now: SystemTime) -> Result<AuthorityPem, Error> {
-    let mut params = parameters(Validity::starting(now, ROOT_LIFETIME));
-    let kind = DnType::OrganizationName;
-    params.distinguished_name.push(kind, organization);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    let certificate = params.self_signed(&key)?.pem();
-    Ok(AuthorityPem {
-        roots: certificate.clone(),
-        chain: String::new(),
-        certificate,
-        key: Secret::new(key.serialize_pem()),
-        crl: String::new(),
-    })
-}
-
 /// A certificate of nobody for nothing, in that span.
 pub(crate) fn parameters(validity: Validity) -> CertificateParams {
     let epoch = date_time_ymd(1970, 1, 1);
@@ -265,7 +254,10 @@ pub(crate) fn unreadable(part: &'static str, why: impl fmt::Display) -> Error {
 }
 
 /// All certificates of a PEM text.
-fn certificates(part: &'static str, pem: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
+pub(crate) fn certificates(
+    part: &'static str,
+    pem: &str,
+) -> Result<Vec<CertificateDer<'static>>, Error> {
     let all = CertificateDer::pem_slice_iter(pem.as_bytes());
     all.collect::<Result<_, _>>()
         .map_err(|why| unreadable(part, why))

@@ -97,6 +97,21 @@ impl Refused {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Serial([u8; 16]);
 
+impl Serial {
+    /// The number of a certificate that somebody else has signed; its last 16 bytes.
+    pub(crate) fn of(number: &[u8]) -> Self {
+        let mut bytes = [0; 16];
+        for (to, from) in bytes.iter_mut().rev().zip(number.iter().rev()) {
+            *to = *from;
+        }
+        Self(bytes)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl fmt::Display for Serial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -175,7 +190,11 @@ impl Authority {
 /// An authority with less than this left does not sign.
 const LAST_HOUR: Duration = Duration::from_secs(3600);
 
-fn serial() -> Result<Serial, Error> {
+/// A new number.
+///
+/// # Errors
+/// There is no randomness.
+pub(crate) fn serial() -> Result<Serial, Error> {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let mut bytes = [0; 16];
     let filled = provider.secure_random.fill(&mut bytes);

@@ -17,6 +17,18 @@ const TLS_CERTIFICATE: &str = "tls.crt";
 const TLS_KEY: &str = "tls.key";
 const TLS_ROOTS: &str = "ca.crt";
 
+/// All names of files of an authority.
+pub(crate) const NAMES: [&str; 8] = [
+    CERTIFICATE,
+    KEY,
+    CHAIN,
+    ROOTS,
+    CRL,
+    TLS_CERTIFICATE,
+    TLS_KEY,
+    TLS_ROOTS,
+];
+
 /// Files by their names.
 pub type Files = BTreeMap<String, Vec<u8>>;
 

@@ -2,6 +2,7 @@
 //! have the private one. Nothing else of it counts: names, uses and lifetimes are never the
 //! caller's to choose (reliability.md T09, T11).
 
+use meltemi_types::SpiffeId;
 use rcgen::SubjectPublicKeyInfo;
 use std::fmt;
 use x509_parser::certification_request::X509CertificationRequest;
@@ -84,6 +85,15 @@ pub enum BadRequest {
     /// Whoever asks has not shown the private key.
     #[error("the signing request is not signed with its own key by SHA-256 or better")]
     NotProved,
+    /// It asks for another identity than the one that was proved, where somebody else signs.
+    #[error("the signing request has {0}; it is signed elsewhere, so ask for {1} and nothing else")]
+    NotOwn(String, SpiffeId),
+    /// It asks for more than an identity, where somebody else signs.
+    #[error(
+        "the signing request has more than one extension for an identity; it is signed elsewhere, so \
+         ask for one URI alone"
+    )]
+    More,
     /// A key of a kind or size that is not signed.
     #[error("a key of this kind is not signed: {0}; use P-256, P-384, Ed25519 or RSA 2048-4096")]
     WeakKey(String),
@@ -126,7 +136,11 @@ fn unreadable(why: impl fmt::Display) -> BadRequest {
     BadRequest::Unreadable(why.to_string())
 }
 
-fn only_block(pem: &str) -> Result<Vec<u8>, BadRequest> {
+/// The one block of a request in PEM.
+///
+/// # Errors
+/// There is none, or more than one.
+pub(crate) fn only_block(pem: &str) -> Result<Vec<u8>, BadRequest> {
     let mut blocks = Pem::iter_from_buffer(pem.as_bytes());
     let first = blocks.next();
     let first = first.ok_or_else(|| unreadable("there is no PEM block in it"))?;

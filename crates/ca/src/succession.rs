@@ -221,8 +221,7 @@ mod tests {
     #[test]
     fn a_root_that_is_renewed_with_its_key_is_no_other() {
         let a = own("a");
-        let authority = Authority::read(a.clone(), now()).unwrap();
-        let renewed = authority.renewed(now() + SETTLE).unwrap();
+        let renewed = a.renewed((now() + SETTLE, crate::ROOT_LIFETIME)).unwrap();
         assert_ne!(renewed.certificate, a.certificate);
         let mut succession = begin(&a);
         assert!(

@@ -21,6 +21,9 @@ pub struct Tls {
     config: RwLock<Arc<ServerConfig>>,
 }
 
+/// Which roots vouch for clients, and who of those is revoked.
+pub type Trust<'a> = (&'a [CertificateDer<'static>], &'a Revoked);
+
 /// The certificate that is shown now.
 #[derive(Debug)]
 struct Shown(RwLock<Arc<CertifiedKey>>);
@@ -42,8 +45,17 @@ impl Tls {
     /// # Errors
     /// Key and certificate are not a pair, or no root can be used.
     pub fn new(leaf: &Leaf, authority: &Authority) -> Result<Self, Error> {
+        Self::trusting(leaf, (authority.roots(), authority.revoked()))
+    }
+
+    /// Shows `leaf`, and believes client certificates that one of these roots vouches for, but nobody
+    /// who is revoked.
+    ///
+    /// # Errors
+    /// As [`Tls::new`].
+    pub fn trusting(leaf: &Leaf, trust: Trust<'_>) -> Result<Self, Error> {
         let shown = Arc::new(Shown(RwLock::new(certified(leaf)?)));
-        let config = config(&shown, authority)?;
+        let config = config(&shown, trust)?;
         Ok(Self {
             shown,
             config: RwLock::new(config),
@@ -67,7 +79,15 @@ impl Tls {
     /// # Errors
     /// No root can be used; then nothing changes.
     pub fn believe(&self, authority: &Authority) -> Result<(), Error> {
-        let next = config(&self.shown, authority)?;
+        self.trust((authority.roots(), authority.revoked()))
+    }
+
+    /// The same of roots alone.
+    ///
+    /// # Errors
+    /// As [`Tls::believe`].
+    pub fn trust(&self, trust: Trust<'_>) -> Result<(), Error> {
+        let next = config(&self.shown, trust)?;
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(())
     }
@@ -108,10 +128,10 @@ pub(crate) fn verifier(
 }
 
 /// TLS 1.2 or later, HTTP/2, a client certificate if the client has one.
-fn config(shown: &Arc<Shown>, authority: &Authority) -> Result<Arc<ServerConfig>, Error> {
+fn config(shown: &Arc<Shown>, (roots, revoked): Trust<'_>) -> Result<Arc<ServerConfig>, Error> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
-        .with_client_cert_verifier(verifier(authority.roots(), authority.revoked())?)
+        .with_client_cert_verifier(verifier(roots, revoked)?)
         .with_cert_resolver(shown.clone());
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(Arc::new(config))

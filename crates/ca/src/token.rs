@@ -17,7 +17,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Who made a token.
 const ISSUER: &str = "meltemi-development";
-const PREFIX: &str = "system:serviceaccount:";
+/// What every name of a service account begins with.
+pub(crate) const PREFIX: &str = "system:serviceaccount:";
 /// The longest token that is read, in bytes.
 const LONGEST: usize = 8 * 1024;
 /// The longest life of a token.
