@@ -5,6 +5,7 @@
 //! * [`TokenReviewer`]: who shows a service account's token.
 //! * [`AccessReviewer`]: whether an account may read Secrets.
 //! * [`secret`]: the authority's key, which all replicas share.
+//! * [`Signing`]: certificates by a signer of the cluster.
 //! * [`Cleanup`]: what an uninstallation takes away.
 //! * [`Campaign`]: which replica does what only one may do.
 //! * [`StatusWriter`]: what became of an object, in its status and as events.
@@ -36,6 +37,7 @@ mod request;
 mod roots;
 pub mod secret;
 mod shared;
+mod signing;
 mod source;
 mod status;
 mod target;
@@ -54,6 +56,7 @@ pub use lead::{Campaign, Fence};
 pub use lock::Lock;
 pub use pods::{AskError, Pod, Pods, Workload};
 pub use roots::RootPublisher;
+pub use signing::{Ask, Signing, SigningError, SigningPace};
 pub use source::{Options, Source, SourceError};
 pub use status::{Pace, Proxies, Seen, StatusWriter, Verdict, Verdicts, Writing};
 pub use token::{BoundPod, TokenError, TokenUser};

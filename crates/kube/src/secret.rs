@@ -1,7 +1,7 @@
 //! The Secret `istio-ca-secret`: the key of the authority that all replicas share, as Istio keeps it
 //! (platform.md 4.5). It is made once: of two that make it at a time, the API server takes one, and
-//! the other reads that. And the Secret `cacerts`, where users put an authority of their own (4.6);
-//! what its files mean is for others to say.
+//! the other reads that; it is written again only by who has read it as it is. And the Secret `cacerts`,
+//! where users put an authority of their own (4.6); what its files mean is for others to say.
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret as Object;
@@ -31,6 +31,8 @@ pub struct Parts {
     pub chain: String,
     /// `root-cert.pem`; where it is empty, the certificate is its own root.
     pub roots: String,
+    /// Which write it is of; empty before the first.
+    pub version: String,
 }
 
 /// Why the Secret cannot be used.
@@ -101,7 +103,7 @@ pub async fn create(
     let api: Api<Object> = Api::namespaced(client.clone(), namespace.as_str());
     let made = api.create(&PostParams::default(), &object(own)).await;
     match made {
-        Ok(_) => Ok(own.clone()),
+        Ok(made) => parts(&made, namespace),
         Err(kube::Error::Api(status)) if status.code == 409 => {
             let theirs = api.get(NAME).await;
             parts(
@@ -110,6 +112,34 @@ pub async fn create(
             )
         }
         Err(error) => Err(failed((namespace, NAME), error)),
+    }
+}
+
+/// Writes `next` in place of what `next.version` was read as, and gives back what is there then:
+/// `next`, or what somebody else has written meanwhile. Whatever else is in the Secret stays.
+///
+/// # Errors
+/// As [`read`].
+pub async fn replace(
+    client: &Client,
+    namespace: &Namespace,
+    next: &Parts,
+) -> Result<Parts, SecretError> {
+    let api: Api<Object> = Api::namespaced(client.clone(), namespace.as_str());
+    let failed = |source| failed((namespace, NAME), source);
+    let mut there = api.get(NAME).await.map_err(failed)?;
+    if there.metadata.resource_version.as_deref() != Some(&next.version) {
+        return parts(&there, namespace);
+    }
+    let own = object(next).data.unwrap_or_default();
+    there.data.get_or_insert_default().extend(own);
+    // The API server refuses it when somebody was quicker.
+    match api.replace(NAME, &PostParams::default(), &there).await {
+        Ok(written) => parts(&written, namespace),
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            parts(&api.get(NAME).await.map_err(failed)?, namespace)
+        }
+        Err(error) => Err(failed(error)),
     }
 }
 
@@ -157,6 +187,7 @@ fn parts(object: &Object, namespace: &Namespace) -> Result<Parts, SecretError> {
         chain: text(CHAIN).unwrap_or_default(),
         roots: text(ROOTS).unwrap_or_else(|_| certificate.clone()),
         certificate,
+        version: object.metadata.resource_version.clone().unwrap_or_default(),
     })
 }
 
@@ -171,6 +202,7 @@ mod tests {
             key: Secret::new("key".into()),
             chain: String::new(),
             roots: "root".into(),
+            version: String::new(),
         };
         let namespace = Namespace::istio_system();
         let made = object(&own);

@@ -1,8 +1,12 @@
 //! Flags, in our spelling and in istiod's, and the environment, into one plain `Config`.
 
+mod external;
 mod identity;
+mod jwt;
 
+use crate::callers::JwtRule;
 use clap::{Parser, ValueEnum};
+use external::ExternalArgs;
 use identity::IdentityArgs;
 use meltemi_kube::Access;
 use meltemi_runtime::trace::Format;
@@ -11,6 +15,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use external::{ServingFiles, Signer, SignerNames};
 pub(crate) use identity::Signing;
 
 /// The control plane of Meltemi, an Istio-compatible service mesh for stock Envoy.
@@ -109,6 +114,12 @@ pub(crate) struct Args {
     /// The audiences of which a token must have one, separated by commas.
     #[arg(long, env = "TOKEN_AUDIENCES", hide = true, default_value = "istio-ca")]
     token_audiences: String,
+    /// Another issuer whose tokens count, as JSON of a JWTRule.
+    #[arg(long, env = "JWT_RULE", hide = true, default_value = "")]
+    jwt_rule: String,
+    /// The roots that servers of keys are believed by.
+    #[arg(long, env = "SSL_CERT_FILE", hide = true)]
+    ssl_cert_file: Option<String>,
     /// What is logged, for example `warn,meltemi=debug`.
     #[arg(long, env = "MELTEMI_LOG", hide = true)]
     log: Option<String>,
@@ -151,6 +162,8 @@ pub(crate) struct Args {
     kubernetes_service_host: Option<String>,
     #[command(flatten)]
     identity: IdentityArgs,
+    #[command(flatten)]
+    external: ExternalArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -179,6 +192,10 @@ pub(crate) struct Config {
     pub(crate) controlz: Option<SocketAddr>,
     /// The audiences that tokens must have one of, separated by commas.
     pub(crate) audience: String,
+    /// Another issuer whose tokens count.
+    pub(crate) issuer: Option<JwtRule>,
+    /// Who signs certificates of workloads.
+    pub(crate) signer: Signer,
     /// How certificates of workloads are signed.
     pub(crate) signing: Signing,
     /// The strict profile.
@@ -221,6 +238,8 @@ impl Args {
             profile,
             ctrlz_port,
             token_audiences,
+            jwt_rule,
+            ssl_cert_file,
             log,
             debounce_after,
             debounce_max,
@@ -232,6 +251,7 @@ impl Args {
             custom_host,
             kubernetes_service_host,
             identity,
+            external,
         } = self;
         let in_pod = kubernetes_service_host.is_some_and(|host| !host.is_empty());
         let access = access(kubeconfig, in_pod && config_dir.is_empty());
@@ -247,15 +267,14 @@ impl Args {
         let in_cluster = in_pod || access.is_some();
         let local = |address: &'static str| if in_cluster { address } else { "127.0.0.1:0" };
         Ok(Config {
-            directories: config_dir
-                .iter()
-                .map(|d| directory(d, &cluster))
-                .collect::<Result<_, _>>()?,
+            directories: directories(&config_dir, &cluster)?,
+            signer: external.read(access.is_some())?,
             access,
             mesh_config,
             mesh_networks: networks_config,
             controlz: controlz(ctrlz_port, in_pod),
             audience: token_audiences,
+            issuer: jwt::read(&jwt_rule, ssl_cert_file.as_deref())?,
             signing: identity.read()?,
             strict: profile == "strict",
             secure_grpc: address("--secureGRPCAddr", &secure_grpc)?,
@@ -270,9 +289,7 @@ impl Args {
             port_file,
             domain,
             cluster,
-            namespace: pod_namespace
-                .parse()
-                .map_err(|e| format!("POD_NAMESPACE: {e}"))?,
+            namespace: own_namespace(&pod_namespace)?,
             revision,
             tags: listed(&revision_tags),
             pod_name,
@@ -297,6 +314,10 @@ impl From<LogFormat> for Format {
 
 fn own_cluster(id: &str) -> Result<ClusterId, String> {
     id.parse().map_err(|e| format!("--clusterID: {e}"))
+}
+
+fn own_namespace(name: &str) -> Result<Namespace, String> {
+    name.parse().map_err(|e| format!("POD_NAMESPACE: {e}"))
 }
 
 /// The keys of a cluster never leave without TLS.
@@ -365,6 +386,11 @@ fn read_profile(profile: &str) -> Result<Option<String>, String> {
             "--profile {other:?} is unknown; use default or strict"
         )),
     }
+}
+
+/// Each of several `[CLUSTER=]DIR`.
+fn directories(texts: &[String], own: &ClusterId) -> Result<Vec<(ClusterId, PathBuf)>, String> {
+    texts.iter().map(|text| directory(text, own)).collect()
 }
 
 /// `[CLUSTER=]DIR`.

@@ -1,24 +1,29 @@
 //! Keeps the certificate that is served over TLS: signed by the authority that all replicas share,
 //! renewed at half its life, made anew when somebody replaced the authority.
 //!
-//! The authority is the one of Secret `cacerts` where users have put one, else that of
-//! `istio-ca-secret`. A Secret that cannot be read or used changes nothing: what is served stays. Until
-//! the first one is there nothing is served over TLS, and the process is not ready.
+//! What cannot be read or used changes nothing: what is served stays. Until the first authority is
+//! there nothing is served over TLS, and the process is not ready.
+
+mod kept;
+mod mounted;
 
 use crate::clock;
 use crate::plane::Plane;
-use meltemi_ca::development::{self, DevelopmentError};
+use meltemi_ca::development::DevelopmentError;
+use meltemi_ca::directory::DirectoryError;
 use meltemi_ca::{Authority, AuthorityPem, Leaf, SERVING_LIFETIME, Succession, Tls, names};
-use meltemi_kube::{Client, secret};
+use meltemi_kube::secret;
 use meltemi_runtime::drain::Drain;
 use meltemi_runtime::ready::Gate;
 use meltemi_types::Namespace;
 use std::convert::Infallible;
 use std::error::Error;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
+
+pub(crate) use kept::{Rotor, Store};
+pub(crate) use mounted::Shown;
 
 /// How often the Secrets are read again.
 const EVERY: Duration = Duration::from_secs(10);
@@ -38,23 +43,12 @@ enum Trouble {
     Secret(#[from] secret::SecretError),
     #[error(transparent)]
     Development(#[from] DevelopmentError),
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     #[error("{0}: {1}")]
     Authority(&'static str, meltemi_ca::Error),
     #[error("{0} is gone; restore it, or restart to sign with another authority")]
     Gone(&'static str),
-}
-
-/// Where authorities are, as they are called.
-const SELF_SIGNED: &str = "Secret istio-ca-secret";
-const PLUGGED: &str = "Secret cacerts";
-const DEVELOPMENT: &str = "directory .meltemi";
-
-/// Where the authority is kept.
-pub(crate) enum Store {
-    /// In Secrets.
-    Cluster(Client),
-    /// Below a directory of configuration.
-    Development(PathBuf),
 }
 
 /// Who the control plane is to those who call it.
@@ -71,6 +65,8 @@ pub(crate) struct Names {
 /// Keeps the certificate.
 pub(crate) struct Keeper {
     pub(crate) store: Store,
+    /// When the self-signed root is renewed.
+    pub(crate) rotor: Rotor,
     pub(crate) names: Names,
     pub(crate) plane: Plane,
     /// What the TLS server shows; `None` until there is something.
@@ -96,7 +92,7 @@ struct Served {
 
 impl Keeper {
     /// Runs until drained.
-    pub(crate) async fn run(self, mut drain: Drain) -> Result<(), Infallible> {
+    pub(crate) async fn run(mut self, mut drain: Drain) -> Result<(), Infallible> {
         let mut served = None;
         let mut said = String::new();
         loop {
@@ -123,7 +119,7 @@ impl Keeper {
         }
     }
 
-    async fn renew(&self, served: &mut Option<Served>) -> Result<(), Trouble> {
+    async fn renew(&mut self, served: &mut Option<Served>) -> Result<(), Trouble> {
         let now = clock::wall();
         let (pem, from) = self.shared(served.as_ref()).await?;
         let failed = |error| Trouble::Authority(from, error);
@@ -190,72 +186,6 @@ impl Keeper {
         self.signs.send_replace(Some(authority.clone()));
         let roots = authority.roots().len();
         tracing::info!(roots, "xDS is served over TLS with a certificate of {from}");
-    }
-
-    /// The authority of all replicas: the users' own, else one that the first replica makes.
-    async fn shared(
-        &self,
-        served: Option<&Served>,
-    ) -> Result<(AuthorityPem, &'static str), Trouble> {
-        let (files, from) = match &self.store {
-            Store::Cluster(client) => {
-                let files = secret::plugged(client, &self.names.namespace).await?;
-                (files, PLUGGED)
-            }
-            Store::Development(dir) => (development::files(dir)?, DEVELOPMENT),
-        };
-        let plugged = AuthorityPem::plugged(&files);
-        let plugged = plugged.map_err(|error| Trouble::Authority(from, error))?;
-        match (plugged, &self.store) {
-            (Some(pem), _) => Ok((pem, from)),
-            (None, Store::Cluster(client))
-                if served.is_none_or(|served| served.from != PLUGGED) =>
-            {
-                Ok((self.self_signed(client).await?, SELF_SIGNED))
-            }
-            (None, _) => Err(Trouble::Gone(from)),
-        }
-    }
-
-    async fn self_signed(&self, client: &Client) -> Result<AuthorityPem, Trouble> {
-        let namespace = &self.names.namespace;
-        let parts = match secret::read(client, namespace).await? {
-            Some(parts) => parts,
-            None => {
-                let domains = self.plane.trust_domains();
-                let domain = domains.first().cloned();
-                let domain =
-                    domain.unwrap_or_else(|| self.plane.snapshot().mesh.trust_domain.clone());
-                let AuthorityPem {
-                    certificate,
-                    key,
-                    chain,
-                    roots,
-                    crl: _, // nothing is revoked yet
-                } = Authority::self_signed(&domain, clock::wall())
-                    .map_err(|error| Trouble::Authority(SELF_SIGNED, error))?;
-                let own = secret::Parts {
-                    certificate,
-                    key,
-                    chain,
-                    roots,
-                };
-                secret::create(client, namespace, &own).await?
-            }
-        };
-        let secret::Parts {
-            certificate,
-            key,
-            chain,
-            roots,
-        } = parts;
-        Ok(AuthorityPem {
-            certificate,
-            key,
-            chain,
-            roots,
-            crl: String::new(),
-        })
     }
 
     fn sign(&self, authority: &Authority) -> Result<Leaf, meltemi_ca::Error> {

@@ -1,7 +1,11 @@
 //! Who calls, of everybody who may: by a client certificate, else by a service account's token.
 //!
-//! Istio's order (platform.md 4.2). A token that is bound to no pod is a person's with a tool, and
+//! Istio's order (platform.md 4.2): a token of an issuer that users name is verified here, any other
+//! by the API server. A token that is bound to no pod is a person's with a tool, and
 //! gets debug types only.
+
+mod fetch;
+mod issuer;
 
 use crate::clock;
 use crate::plane::Plane;
@@ -14,6 +18,9 @@ use meltemi_types::{ClusterId, Namespace, Secret};
 use meltemi_xds::{Account, Authenticator, Caller, Credentials, Identity, Unknown};
 use std::sync::Arc;
 use tokio::sync::watch;
+
+pub(crate) use fetch::Fetch;
+pub(crate) use issuer::{Issuer, JwtRule, Source};
 
 /// Knows tokens.
 #[derive(Clone)]
@@ -64,6 +71,8 @@ pub(crate) struct Callers {
     pub(crate) plane: Plane,
     /// Who knows tokens.
     pub(crate) judge: Judge,
+    /// Whose tokens are known besides.
+    pub(crate) issuer: Option<Arc<Issuer>>,
     /// Says whose certificates are revoked; `None` until it is known.
     pub(crate) authority: watch::Receiver<Option<Arc<Authority>>>,
     /// That cluster.
@@ -110,6 +119,11 @@ impl Callers {
             }
             (_, Some(token)) => token,
         };
+        if let Some(issuer) = &self.issuer
+            && let Some(jwt) = issuer.takes(&token)
+        {
+            return issuer.know(jwt).await;
+        }
         match credentials.cluster {
             Some(cluster) if cluster != self.cluster.as_str() => {
                 return Err(Unknown::Unproved(format!(

@@ -6,10 +6,12 @@
 
 use crate::callers::Callers;
 use crate::clock;
+use crate::registrar::Registrar;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use meltemi_ca::{Authority, Issued, Lifetimes, MAX_BYTES, Refused, Request};
+use meltemi_ca::{Authority, Issued, Lifetimes, MAX_BYTES, Refused, Request, partners};
+use meltemi_proto::google::protobuf::value::Kind;
 use meltemi_proto::istio::v1::auth::{IstioCertificateRequest, IstioCertificateResponse};
 use meltemi_types::SpiffeId;
 use meltemi_xds::{Credentials, Identity, Unary, Unknown};
@@ -24,6 +26,8 @@ const PATH: &str = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
 const AUDIT: &str = "meltemi_audit";
 /// Under this key the proxy of a node asks for the certificate of a pod on it (reliability.md T13).
 const IMPERSONATED: &str = "ImpersonatedIdentity";
+/// Under this key a request names the signer of the cluster that it wants.
+const SIGNER: &str = "CertSigner";
 /// What a request may have beyond its signing request: a lifetime and metadata.
 const REST: usize = 4 * 1024;
 
@@ -31,9 +35,17 @@ const REST: usize = 4 * 1024;
 #[derive(Clone)]
 pub(crate) struct Issuing {
     pub(crate) callers: Arc<Callers>,
-    /// What signs; `None` until it is known.
-    pub(crate) authority: watch::Receiver<Option<Arc<Authority>>>,
+    pub(crate) signs: Signs,
     pub(crate) lifetimes: Lifetimes,
+}
+
+/// What signs.
+#[derive(Clone)]
+pub(crate) enum Signs {
+    /// Our own authority; `None` until it is known.
+    Own(watch::Receiver<Option<Arc<Authority>>>),
+    /// A signer of the cluster.
+    Cluster(Arc<Registrar>),
 }
 
 impl Unary for Issuing {
@@ -68,26 +80,49 @@ impl Issuing {
             metadata,
         } = request;
         let from = peer.map(tracing::field::display);
-        // The metadata is the caller's word; nothing of it is used.
-        if metadata.is_some_and(|metadata| metadata.fields.contains_key(IMPERSONATED)) {
+        // The metadata is the caller's word; it may choose among the signers that are offered.
+        let metadata = metadata.map(|metadata| metadata.fields);
+        let metadata = metadata.unwrap_or_default();
+        if metadata.contains_key(IMPERSONATED) {
             return Err(Status::permission_denied(format!(
                 "{id} asks in the name of another ({IMPERSONATED}); that is not supported, so ask \
                  as the workload itself"
             )));
         }
-        let issued = self
-            .issue((&csr, &id), validity_duration)
-            .inspect_err(|status| {
-                let why = status.message();
-                tracing::info!(target: AUDIT, %id, from, why, "certificate refused");
-            })?;
+        let signer = metadata.get(SIGNER).and_then(|value| value.kind.as_ref());
+        let signer = match signer {
+            Some(Kind::StringValue(signer)) => Some(signer.as_str()),
+            Some(_) | None => None,
+        };
+        let issued = self.issue((&csr, &id), validity_duration, signer).await;
+        let issued = issued.inspect_err(|status| {
+            let why = status.message();
+            tracing::info!(target: AUDIT, %id, from, why, "certificate refused");
+        })?;
         let until = clock::unix(issued.validity.until);
         tracing::info!(target: AUDIT, %id, from, serial = %issued.serial, until, "certificate issued");
         metrics::counter!("citadel_server_success_cert_issuance_count").increment(1);
-        let cert_chain = issued.chain;
+        let mut cert_chain = issued.chain;
+        if let Some(roots) = cert_chain.last_mut() {
+            self.add_partners(roots);
+        }
         Ok(IstioCertificateResponse { cert_chain }
             .encode_to_vec()
             .into())
+    }
+
+    /// The roots of mesh configuration, which workloads believe as well.
+    fn add_partners(&self, roots: &mut String) {
+        let snapshot = self.callers.plane.snapshot();
+        let further = &snapshot.mesh.config.ca_certificates;
+        let further = further.iter().filter_map(|one| one.pem.as_deref());
+        let bad = partners::add(roots, &further.collect::<Vec<_>>());
+        if bad > 0 {
+            tracing::warn!(
+                bad,
+                "MeshConfig.caCertificates: some are no PEM of an authority's certificate; correct them"
+            );
+        }
     }
 
     /// For whom a certificate is.
@@ -128,19 +163,29 @@ impl Issuing {
         })
     }
 
-    fn issue(&self, (csr, id): (&str, &SpiffeId), wish: i64) -> Result<Issued, Status> {
-        let request = Request::read(csr).map_err(|bad| {
-            metrics::counter!("citadel_server_csr_parsing_err_count").increment(1);
-            Status::invalid_argument(bad.to_string())
-        })?;
-        let authority = self.authority.borrow().clone();
-        let Some(authority) = authority else {
-            return Err(Status::internal("there is no authority yet; try again"));
-        };
+    async fn issue(
+        &self,
+        (csr, id): (&str, &SpiffeId),
+        wish: i64,
+        signer: Option<&str>,
+    ) -> Result<Issued, Status> {
         let lifetime = self.lifetimes.grant(wish);
-        let issued = lifetime
-            .and_then(|lifetime| authority.issue((&request, id), (clock::wall(), lifetime)));
-        issued.map_err(|refused| status(&refused))
+        let lifetime = lifetime.map_err(|refused| status(&refused))?;
+        match &self.signs {
+            Signs::Own(authority) => {
+                let request = Request::read(csr).map_err(|bad| {
+                    metrics::counter!("citadel_server_csr_parsing_err_count").increment(1);
+                    Status::invalid_argument(bad.to_string())
+                })?;
+                let authority = authority.borrow().clone();
+                let Some(authority) = authority else {
+                    return Err(Status::internal("there is no authority yet; try again"));
+                };
+                let issued = authority.issue((&request, id), (clock::wall(), lifetime));
+                issued.map_err(|refused| status(&refused))
+            }
+            Signs::Cluster(registrar) => registrar.issue((csr, id), signer, lifetime).await,
+        }
     }
 }
 

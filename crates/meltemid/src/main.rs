@@ -19,6 +19,7 @@ mod node;
 mod plane;
 mod port_file;
 mod pump;
+mod registrar;
 mod report;
 mod secure;
 mod sources;

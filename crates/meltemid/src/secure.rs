@@ -2,28 +2,29 @@
 //!
 //! An API server knows callers and keeps the authority's key. On a laptop a development authority in
 //! the directory of the configuration does both, where it is asked for; else there is plaintext on
-//! loopback, which asks nobody.
+//! loopback, which asks nobody. Where somebody else is the authority, its certificate is shown.
 
-use crate::args::Config;
-use crate::authority::{Keeper, Names, Store};
-use crate::callers::{Callers, Judge};
+use crate::args::{Config, Signer};
+use crate::authority::{Keeper, Names, Rotor, Shown, Store};
+use crate::callers::{Callers, Issuer, Judge};
 use crate::clock;
 use crate::desk::Desk;
-use crate::issuing::Issuing;
+use crate::issuing::{Issuing, Signs};
 use crate::plane::Plane;
+use crate::registrar::Registrar;
 use crate::status::{Book, Status};
 use bytes::Bytes;
 use futures::stream::unfold;
 use meltemi_ca::development::{self, DevelopmentError};
-use meltemi_ca::{Authority, Connection, Lifetimes, Limits, Tls, listen};
+use meltemi_ca::{Connection, Lifetimes, Limits, Tls, listen};
 use meltemi_kube::{
     AccessReviewer, Campaign, Candidate, Client, ConnectError, Lock, Patience, RootPublisher, Seen,
-    TokenReviewer, connect,
+    Signing, SigningPace, TokenReviewer, connect,
 };
 use meltemi_runtime::drain::Drain;
 use meltemi_runtime::ready::Readiness;
 use meltemi_runtime::tasks::Tasks;
-use meltemi_xds::{Guest, Peer, ServeError, Server, Unary};
+use meltemi_xds::{Authenticator, Guest, Peer, ServeError, Server, Unary};
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -40,6 +41,14 @@ struct Cluster {
     campaign: (Campaign, watch::Receiver<bool>),
 }
 
+/// What keeps the certificate that is shown.
+enum Keeping {
+    /// Our own authority signs it.
+    Own(Box<Keeper>),
+    /// Somebody else has signed and mounted it.
+    Mounted(Shown),
+}
+
 /// What an API server, or a development authority, makes possible.
 pub(crate) struct Secure {
     /// None on a laptop.
@@ -47,9 +56,10 @@ pub(crate) struct Secure {
     /// Who may call.
     pub(crate) callers: Arc<Callers>,
     /// None where nothing is served over TLS.
-    keeper: Option<Keeper>,
+    keeper: Option<Keeping>,
     tls: watch::Receiver<Option<Arc<Tls>>>,
-    signs: watch::Receiver<Option<Arc<Authority>>>,
+    /// What signs certificates of workloads; none when agents ask somebody else.
+    signs: Option<Signs>,
     roots: watch::Receiver<Arc<str>>,
     lifetimes: Lifetimes,
 }
@@ -80,7 +90,12 @@ impl Secure {
                 TokenReviewer::new(client.clone(), &config.audience, Patience::default());
             let lock = Lock::config_map(client.clone(), config.namespace.as_str(), ROOTS);
             let (leading, leads) = watch::channel(false);
-            let kept = (Judge::Cluster(reviewer), Store::Cluster(client.clone()));
+            let store = match config.signing.directory.clone() {
+                Some(dir) => Store::Directory(client.clone(), dir),
+                None => Store::Cluster(client.clone()),
+            };
+            let kept = (Judge::Cluster(reviewer), store);
+            let registrar = Self::registrar(config, plane, &client);
             let cluster = Cluster {
                 client,
                 restores,
@@ -89,6 +104,7 @@ impl Secure {
             let secure = Self::with(config, (plane, readiness), kept);
             return Ok(Some(Self {
                 cluster: Some(cluster),
+                signs: registrar.map(Signs::Cluster).or(secure.signs),
                 ..secure
             }));
         }
@@ -112,25 +128,39 @@ impl Secure {
         let (show, tls) = watch::channel(None);
         let (sign, signs) = watch::channel(None);
         let (publish, roots) = watch::channel(Arc::from(""));
-        let keeper = config.secure_grpc.map(|_| Keeper {
-            store,
-            names: Names {
-                namespace: config.namespace.clone(),
-                domain: config.domain.clone(),
-                revision: config.revision.clone(),
-                tags: config.tags.clone(),
-                others: config.hosts.clone(),
-            },
-            plane: plane.clone(),
-            tls: show,
-            signs: sign,
-            roots: publish,
-            gate: readiness.gate("certificate"),
-            settle: config.signing.settle,
-        });
+        let signing = &config.signing;
+        let gate = |_| readiness.gate("certificate");
+        let keeper = config
+            .secure_grpc
+            .map(gate)
+            .map(|gate| match &config.signer {
+                Signer::Elsewhere(files) => Keeping::Mounted(Shown {
+                    files: files.clone(),
+                    tls: show,
+                    gate,
+                }),
+                Signer::Own | Signer::Cluster(_) => Keeping::Own(Box::new(Keeper {
+                    store,
+                    rotor: Rotor::new(signing.renewal, signing.check, signing.jitter),
+                    names: Names {
+                        namespace: config.namespace.clone(),
+                        domain: config.domain.clone(),
+                        revision: config.revision.clone(),
+                        tags: config.tags.clone(),
+                        others: config.hosts.clone(),
+                    },
+                    plane: plane.clone(),
+                    tls: show,
+                    signs: sign,
+                    roots: publish,
+                    gate,
+                    settle: signing.settle,
+                })),
+            });
         let callers = Arc::new(Callers {
             plane: plane.clone(),
             judge,
+            issuer: config.issuer.clone().map(Issuer::new).map(Arc::new),
             authority: signs.clone(),
             cluster: config.cluster.clone(),
             namespace: config.namespace.clone(),
@@ -140,9 +170,24 @@ impl Secure {
             callers,
             keeper,
             tls,
-            signs,
+            signs: match &config.signer {
+                Signer::Elsewhere(_) => None,
+                Signer::Own | Signer::Cluster(_) => Some(Signs::Own(signs)),
+            },
             roots,
-            lifetimes: config.signing.lifetimes,
+            lifetimes: signing.lifetimes,
+        }
+    }
+
+    /// Who signs for workloads when the cluster does.
+    fn registrar(config: &Config, plane: &Plane, client: &Client) -> Option<Arc<Registrar>> {
+        match &config.signer {
+            Signer::Cluster(names) => Some(Arc::new(Registrar {
+                signing: Signing::new(client.clone(), SigningPace::default()),
+                names: names.clone(),
+                plane: plane.clone(),
+            })),
+            Signer::Own | Signer::Elsewhere(_) => None,
         }
     }
 
@@ -184,16 +229,24 @@ impl Secure {
         let (Some(keeper), Some(socket)) = (keeper, socket) else {
             return;
         };
-        tasks.critical("certificate", keeper.run(drain.clone()));
+        match keeper {
+            Keeping::Own(keeper) => tasks.critical("certificate", keeper.run(drain.clone())),
+            Keeping::Mounted(shown) => tasks.critical("certificate", shown.run(drain.clone())),
+        }
         if let Some(cluster) = cluster {
             tasks.critical("roots", publish(cluster, roots, drain.clone()));
         }
-        let issuing = Issuing {
-            callers,
-            authority: signs,
-            lifetimes,
-        };
-        let served = serve(socket, tls, (server, issuing), drain.clone());
+        let issuing = signs.map(|signs| {
+            let callers = callers.clone();
+            let issuing = Issuing {
+                callers,
+                signs,
+                lifetimes,
+            };
+            let issuing: Arc<dyn Unary> = Arc::new(issuing);
+            issuing
+        });
+        let served = serve((socket, tls), server, (callers, issuing), drain.clone());
         tasks.critical("secure xds", served);
     }
 }
@@ -241,9 +294,9 @@ async fn publish(
 
 /// Serves from the first certificate on, until drained.
 async fn serve(
-    socket: TcpListener,
-    mut tls: watch::Receiver<Option<Arc<Tls>>>,
-    (server, issuing): (Server<Desk>, Issuing),
+    (socket, mut tls): (TcpListener, watch::Receiver<Option<Arc<Tls>>>),
+    server: Server<Desk>,
+    known: (Arc<dyn Authenticator>, Option<Arc<dyn Unary>>),
     mut drain: Drain,
 ) -> Result<(), ServeError> {
     let socket = tokio::net::TcpListener::from_std(socket)?;
@@ -263,9 +316,7 @@ async fn serve(
     });
     let drained = async move { drain.started().await };
     let guests = Box::pin(guests);
-    let callers = issuing.callers.clone();
-    let others: Arc<dyn Unary> = Arc::new(issuing);
-    let served = server.serve_guests(guests, (callers, Some(others)), drained);
+    let served = server.serve_guests(guests, known, drained);
     served.await
 }
 
