@@ -7,7 +7,7 @@ use meltemi_charts::access::{Rule, dangling, rules, too_much};
 use meltemi_charts::pods::exposed;
 use meltemi_charts::{render, the};
 
-const VARIANTS: [(&str, &[&str]); 8] = [
+const VARIANTS: [(&str, &[&str]); 9] = [
     ("base", &[]),
     ("meltemid", &[]),
     (
@@ -24,6 +24,13 @@ const VARIANTS: [(&str, &[&str]); 8] = [
             "autoscaleEnabled=false",
             "profile=strict",
             "global.logAsJson=true",
+        ],
+    ),
+    (
+        "meltemid",
+        &[
+            "global.certSigners={example.com/mesh}",
+            "env.ENABLE_CA_SERVER=false",
         ],
     ),
     ("gateway", &[]),
@@ -71,7 +78,7 @@ fn no_pod_is_more_than_restricted() -> Result<()> {
             .count();
         assert_eq!(exposed(&objects), [""; 0], "{chart} {values:?}");
     }
-    assert_eq!(pods, 11, "each control plane has two, each gateway one");
+    assert_eq!(pods, 13, "each control plane has two, each gateway one");
     Ok(())
 }
 
@@ -82,6 +89,25 @@ fn secrets_of_all_namespaces_are_asked_for() -> Result<()> {
         &["credentials.allNamespaces=true"],
     )?));
     assert_eq!(found.len(), 1, "{found:?}");
+    Ok(())
+}
+
+#[test]
+fn signers_are_asked_where_they_are_named() -> Result<()> {
+    let group = "certificates.k8s.io";
+    let requests = "certificatesigningrequests";
+    let needed = [
+        ("create", requests),
+        ("get", requests),
+        ("delete", requests),
+        ("update", "certificatesigningrequests/approval"),
+    ];
+    let without = rules(&render("meltemid", &[])?);
+    let with = rules(&render("meltemid", &["global.certSigners={a.b/c}"])?);
+    for (verb, resource) in needed {
+        assert!(!allows(&without, verb, group, resource), "{verb}");
+        assert!(allows(&with, verb, group, resource), "{verb} {resource}");
+    }
     Ok(())
 }
 

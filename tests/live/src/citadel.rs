@@ -11,9 +11,10 @@ use meltemi_testkit::plane::{Options, Plane};
 use meltemi_testkit::reviews::{Reviews, Token};
 use meltemi_testkit::wait;
 use serde_json::{Map, Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-const SECRET: &str = "/api/v1/namespaces/istio-system/secrets/istio-ca-secret";
+/// Where the self-signed authority is kept.
+pub const SECRET: &str = "/api/v1/namespaces/istio-system/secrets/istio-ca-secret";
 const CACERTS: &str = "/api/v1/namespaces/istio-system/secrets/cacerts";
 const ROOT: &str = "/api/v1/namespaces/shop/configmaps/istio-ca-root-cert";
 
@@ -27,6 +28,18 @@ pub struct Citadel {
     pub plane: Plane,
     /// Makes keys.
     pub openssl: Openssl,
+    options: Options,
+}
+
+/// What there is before a control plane starts.
+#[derive(Clone, Copy, Debug)]
+pub struct Stage<'a> {
+    /// Who knows tokens.
+    pub reviews: &'a Reviews,
+    /// Makes keys.
+    pub openssl: &'a Openssl,
+    /// Where its files are; `mesh.yaml` is the mesh configuration.
+    pub dir: &'a Path,
 }
 
 /// Files of the Secret `cacerts`, by their names.
@@ -38,6 +51,39 @@ impl Citadel {
     /// # Errors
     /// It does not start.
     pub fn start(name: &str, env: &[(&str, &str)], files: Files<'_>) -> Result<Self> {
+        Self::start_on(name, env, |stage| {
+            if !files.is_empty() {
+                stage.reviews.put(CACERTS, secret(stage.openssl, files)?);
+            }
+            Ok(())
+        })
+    }
+
+    /// Starts one with this environment, after something was prepared.
+    ///
+    /// # Errors
+    /// It cannot be prepared, or does not start.
+    pub fn start_on(
+        name: &str,
+        env: &[(&str, &str)],
+        prepare: impl FnOnce(Stage<'_>) -> Result<()>,
+    ) -> Result<Self> {
+        Self::start_as(name, (env, &[]), prepare)
+    }
+
+    /// Starts one with this environment and these further flags.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_with(name: &str, env: &[(&str, &str)], flags: &[&str]) -> Result<Self> {
+        Self::start_as(name, (env, flags), |_| Ok(()))
+    }
+
+    fn start_as(
+        name: &str,
+        (env, flags): (&[(&str, &str)], &[&str]),
+        prepare: impl FnOnce(Stage<'_>) -> Result<()>,
+    ) -> Result<Self> {
         let scratch = Scratch::new(name)?;
         let path = |name: &str| scratch.path().join(name);
         std::fs::create_dir(path("config"))?;
@@ -47,9 +93,11 @@ impl Citadel {
         std::fs::write(path("mesh.yaml"), "trustDomainAliases: [old.example]\n")?;
         let openssl = Openssl::new(&path("openssl"));
         let reviews = Reviews::start(&["istio-system", "shop"])?;
-        if !files.is_empty() {
-            reviews.put(CACERTS, secret(&openssl, files)?);
-        }
+        prepare(Stage {
+            reviews: &reviews,
+            openssl: &openssl,
+            dir: scratch.path(),
+        })?;
         let config = path("config").display().to_string();
         let dir = scratch.path().to_path_buf();
         let mut options = Options::new(paths::binary("meltemid")?, config, dir);
@@ -62,6 +110,7 @@ impl Citadel {
         for flag in ["--secureGRPCAddr", "--httpAddr", "--monitoringAddr"] {
             options.args.extend([flag.into(), "127.0.0.1:0".into()]);
         }
+        options.args.extend(flags.iter().map(|flag| (*flag).into()));
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         options.env = env.iter().map(own).collect();
         Ok(Self {
@@ -69,6 +118,20 @@ impl Citadel {
             scratch,
             reviews,
             openssl,
+            options,
+        })
+    }
+
+    /// Starts another one like it, on the same Secrets.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn replica(&self, name: &str) -> Result<Plane> {
+        let dir = self.scratch.path().join(name);
+        std::fs::create_dir(&dir)?;
+        Plane::start(&Options {
+            dir,
+            ..self.options.clone()
         })
     }
 
@@ -165,7 +228,7 @@ impl Citadel {
 
     /// Where its files are.
     #[must_use]
-    pub fn dir(&self) -> &std::path::Path {
+    pub fn dir(&self) -> &Path {
         self.scratch.path()
     }
 }

@@ -6,6 +6,7 @@ use hyper_util::rt::TokioIo;
 use meltemi_bootstrap::NodeFacts;
 use meltemi_proto::envoy::config::core::v3::Node;
 use meltemi_proto::envoy::service::discovery::v3 as discovery;
+use meltemi_proto::google::protobuf::{Struct, Value, value::Kind};
 use meltemi_proto::istio::v1::auth::IstioCertificateRequest;
 use meltemi_proto::istio::v1::auth::istio_certificate_service_client::IstioCertificateServiceClient;
 use meltemi_proto::urls::CLUSTER;
@@ -13,6 +14,7 @@ use prost::Message;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
@@ -119,10 +121,29 @@ impl Caller {
         channel: Channel,
         (csr, seconds): (&str, i64),
     ) -> Result<Result<Vec<String>, Status>> {
+        self.sign_by(channel, (csr, seconds), None).await
+    }
+
+    /// The same by a signer of the cluster, if one is named.
+    ///
+    /// # Errors
+    /// The token is no header.
+    pub async fn sign_by(
+        &self,
+        channel: Channel,
+        (csr, seconds): (&str, i64),
+        signer: Option<&str>,
+    ) -> Result<Result<Vec<String>, Status>> {
+        let metadata = signer.map(|signer| {
+            let kind = Some(Kind::StringValue(signer.to_owned()));
+            Struct {
+                fields: BTreeMap::from([("CertSigner".to_owned(), Value { kind })]),
+            }
+        });
         let request = self.request(IstioCertificateRequest {
             csr: csr.to_owned(),
             validity_duration: seconds,
-            metadata: None,
+            metadata,
         })?;
         let mut client = IstioCertificateServiceClient::new(channel);
         let answer = client.create_certificate(request).await;

@@ -15,6 +15,8 @@ pub mod envoy;
 pub mod guard;
 pub mod helm;
 pub mod http;
+#[cfg(feature = "ads")]
+pub mod keys;
 pub mod lease;
 pub mod mesh;
 pub mod openssl;

@@ -5,8 +5,12 @@
 
 mod mint;
 mod respond;
+mod signers;
 
 pub use mint::Token;
+#[cfg(feature = "ads")]
+pub(crate) use mint::base64url;
+pub use signers::Verdict;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -31,6 +35,10 @@ pub(crate) struct State {
     pub(crate) fails: bool,
     /// How often something was written.
     pub(crate) written: u64,
+    /// Who signs requests that are approved.
+    signer: Option<signers::Signer>,
+    /// The `spec` of each request that was approved.
+    approved: Vec<Value>,
     /// Open watches.
     pub(crate) watches: Vec<TcpStream>,
 }

@@ -4,6 +4,7 @@
     reason = "JSON: what is absent reads as null, and is made where it is written"
 )]
 
+use super::signers::REQUESTS;
 use super::{Request, Reviews};
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -24,6 +25,11 @@ impl Reviews {
             ("POST", REVIEWS) => self.review(&request.body)?,
             ("POST", ACCESS) => self.review_access(&request.body)?,
             ("POST", path) => self.create(path, &request.body)?,
+            ("PUT", path) if path.starts_with(REQUESTS) && path.ends_with("/approval") => {
+                let path = path.trim_end_matches("/approval");
+                self.approve(path, request)?
+            }
+            ("DELETE", path) => self.delete(path),
             ("PATCH" | "PUT", path) => self.apply(path, &request.body)?,
             ("GET", path) => self.get(path, &request.query),
             (method, _) => refusal(405, method),
@@ -86,6 +92,12 @@ impl Reviews {
             object["metadata"]["namespace"] = json!(namespace);
         }
         let mut state = self.state();
+        let there = state.objects.get(path);
+        let version = there.map(|there| there["metadata"]["resourceVersion"].clone());
+        let read = &object["metadata"]["resourceVersion"];
+        if !read.is_null() && version.is_some_and(|version| version != *read) {
+            return Ok(refusal(409, "Conflict"));
+        }
         state.written += 1;
         object["metadata"]["resourceVersion"] = json!(state.written.to_string());
         state.objects.insert(path.to_owned(), object.clone());
@@ -165,7 +177,8 @@ fn is_list(path: &str) -> bool {
     (parts.len() - version).is_multiple_of(2)
 }
 
-fn refusal(code: u16, reason: &str) -> (u16, Value) {
+/// A refusal, as an API server writes it.
+pub(super) fn refusal(code: u16, reason: &str) -> (u16, Value) {
     let status = json!({
         "apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code,
         "reason": reason, "message": reason, "metadata": {},
