@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
+use kept::SELF_SIGNED;
 pub(crate) use kept::{Rotor, Store};
 pub(crate) use mounted::Shown;
 
@@ -178,7 +179,8 @@ impl Keeper {
     }
 
     fn announce(&self, authority: &Arc<Authority>, from: &str) {
-        if authority.validity().is_due(clock::wall(), ROOT_LEFT) {
+        let renews = from == SELF_SIGNED && self.rotor.every.is_some();
+        if !renews && authority.validity().is_due(clock::wall(), ROOT_LEFT) {
             tracing::warn!("the authority's certificate ends soon; replace {from}");
         }
         self.roots

@@ -12,8 +12,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Where authorities are, as they are called.
-const SELF_SIGNED: &str = "Secret istio-ca-secret";
+/// The self-signed one, as it is called.
+pub(super) const SELF_SIGNED: &str = "Secret istio-ca-secret";
+/// Where others are, as they are called.
 const PLUGGED: &str = "Secret cacerts";
 const DIRECTORY: &str = "directory ROOT_CA_DIR";
 const DEVELOPMENT: &str = "directory .meltemi";

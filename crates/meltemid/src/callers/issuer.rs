@@ -17,6 +17,8 @@ use tokio::sync::Mutex;
 
 /// Not more often than that.
 const PACE: Duration = Duration::from_secs(10);
+/// The same when what is remembered is only old: whoever waits for that is known.
+const CALM: Duration = Duration::from_secs(60);
 /// Keys older than that are asked for again, so that one that was taken back ends.
 const FRESH: Duration = Duration::from_secs(20 * 60);
 
@@ -62,9 +64,14 @@ impl Held {
         self.since.is_some_and(fresh) && self.keys.may_know(id)
     }
 
-    fn may_ask(&self, now: Instant) -> bool {
+    /// True when it is time to ask because of a token with this key.
+    fn may_ask(&self, id: Option<&str>, now: Instant) -> bool {
+        let pace = match self.keys.may_know(id) {
+            true => CALM,
+            false => PACE,
+        };
         self.tried
-            .is_none_or(|tried| now.duration_since(tried) >= PACE)
+            .is_none_or(|tried| now.duration_since(tried) >= pace)
     }
 }
 
@@ -130,7 +137,7 @@ impl Issuer {
         if held.knows(id, now) {
             return Ok(held.keys);
         }
-        if held.may_ask(now) {
+        if held.may_ask(id, now) {
             held.tried = Some(now);
             match fetch.keys().await {
                 Ok(keys) => {
@@ -165,7 +172,7 @@ mod tests {
         );
         let keys = KeySet::read(&format!(r#"{{"keys": [{key}]}}"#)).unwrap();
         let mut held = Held::default();
-        assert!(!held.knows(Some("1"), now) && held.may_ask(now));
+        assert!(!held.knows(Some("1"), now) && held.may_ask(Some("1"), now));
         held = Held {
             keys: Arc::new(keys),
             since: Some(now),
@@ -174,6 +181,9 @@ mod tests {
         assert!(held.knows(Some("1"), now) && held.knows(None, now));
         assert!(!held.knows(Some("2"), now));
         assert!(!held.knows(Some("1"), now + FRESH));
-        assert!(!held.may_ask(now + PACE - second) && held.may_ask(now + PACE));
+        let new = Some("2");
+        assert!(!held.may_ask(new, now + PACE - second) && held.may_ask(new, now + PACE));
+        let old = Some("1");
+        assert!(!held.may_ask(old, now + PACE) && held.may_ask(old, now + CALM));
     }
 }
