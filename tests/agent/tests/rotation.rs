@@ -6,9 +6,9 @@ use anyhow::{Result, ensure};
 use meltemi_testkit::couple::{Couple, Load, Programs, Signers, Tally, Terms};
 use std::time::Duration;
 
-/// Certificates are replaced every three seconds.
+/// Certificates are replaced every four seconds.
 const SHORT: Terms = Terms {
-    lifetime: Duration::from_secs(6),
+    lifetime: Duration::from_secs(8),
     settle: Duration::from_secs(1),
 };
 
@@ -61,7 +61,7 @@ fn certificates_are_rotated_under_traffic() -> Result<()> {
 fn the_authority_is_away_for_half_a_life_and_no_call_fails() -> Result<()> {
     let signers = Signers::make()?;
     let terms = Terms {
-        lifetime: Duration::from_secs(12),
+        lifetime: Duration::from_secs(14),
         ..SHORT
     };
     let (mut couple, load) = start("rotation-outage", terms, &signers)?;

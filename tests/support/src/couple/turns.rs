@@ -87,22 +87,15 @@ impl Couple {
         })
     }
 
-    /// Waits until both have been replaced, one soon after the other: they were asked for together.
+    /// Waits until both have nearly all of their lives before them: they were asked for together.
     fn wait_fresh(&self) -> Result<()> {
-        let young = self.terms.lifetime / 6;
-        let mut had = self.both()?;
-        let mut since = [None::<Instant>, None];
-        let long = (SOON + 4 * self.terms.lifetime, LOOK);
+        let left = self.terms.lifetime * 5 / 6;
+        let long = (SOON + self.terms.lifetime, LOOK);
         wait::every("both certificates to be fresh", long, || {
-            let now = self.both()?;
-            for (since, (now, had)) in since.iter_mut().zip(now.iter().zip(&had)) {
-                if now != had {
-                    *since = Some(Instant::now());
-                }
+            for pod in [&self.caller, &self.called] {
+                self.openssl.lasts(&pod.chain()?, left)?;
             }
-            had = now;
-            let is_young = |since: &Option<Instant>| since.is_some_and(|at| at.elapsed() < young);
-            Ok(since.iter().all(is_young).then_some(()))
+            Ok(Some(()))
         })
     }
 
