@@ -15,6 +15,7 @@ pub mod envoy;
 pub mod guard;
 pub mod helm;
 pub mod http;
+pub mod http2;
 pub mod lease;
 pub mod mesh;
 pub mod openssl;
