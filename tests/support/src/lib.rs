@@ -16,6 +16,7 @@ pub mod guard;
 pub mod helm;
 pub mod http;
 pub mod http2;
+pub mod laptop;
 pub mod lease;
 pub mod mesh;
 pub mod openssl;
