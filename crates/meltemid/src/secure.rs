@@ -8,6 +8,7 @@ use crate::args::Config;
 use crate::authority::{Keeper, Names, Store};
 use crate::callers::{Callers, Judge};
 use crate::clock;
+use crate::credentials::Readers;
 use crate::desk::Desk;
 use crate::issuing::Issuing;
 use crate::plane::Plane;
@@ -146,10 +147,12 @@ impl Secure {
         }
     }
 
-    /// Who tells which accounts may read Secrets; an API server.
-    pub(crate) fn access_reviewer(&self) -> Option<AccessReviewer> {
-        let cluster = self.cluster.as_ref()?;
-        Some(AccessReviewer::new(cluster.client.clone()))
+    /// Which accounts may read Secrets: an API server tells; on a laptop, whoever is known.
+    pub(crate) fn readers(&self) -> Readers {
+        match &self.cluster {
+            Some(cluster) => Readers::Told(AccessReviewer::new(cluster.client.clone())),
+            None => Readers::Known,
+        }
     }
 
     /// What writes status; only where the mesh is served, so not for a look at a cluster.

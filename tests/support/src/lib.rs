@@ -17,6 +17,8 @@ pub mod envoy;
 pub mod guard;
 pub mod helm;
 pub mod http;
+pub mod http2;
+pub mod laptop;
 pub mod lease;
 pub mod mesh;
 pub mod openssl;
