@@ -33,6 +33,7 @@ mod lock;
 mod pods;
 mod print;
 mod probe;
+mod remote;
 mod request;
 mod roots;
 pub mod secret;
