@@ -119,7 +119,7 @@ fn forms(namespace: &str) -> [(String, bool); 5] {
 }
 
 #[test]
-fn sds_matrix() {
+fn t06_sds_matrix() {
     let (certificate, key) = pair();
     let names: Vec<String> = ["shop", "bank"]
         .iter()
@@ -183,7 +183,7 @@ fn nobody_gets_a_key_who_is_not_proved() {
 }
 
 #[test]
-fn what_nobody_names_is_given_to_nobody() {
+fn t07_what_nobody_names_is_given_to_nobody() {
     let (certificate, key) = pair();
     let mut stage = Stage::new(Plaintext::Nobody, &["kubernetes://other".into()]);
     stage.supply.take(&secret("shop", (&certificate, &key)));
@@ -235,7 +235,7 @@ fn a_changed_secret_goes_to_who_asked_and_a_broken_one_to_nobody() {
 }
 
 #[test]
-fn a_right_that_is_gone_gives_nothing_new_and_an_outage_takes_nothing_away() {
+fn t08_a_right_that_is_gone_gives_nothing_new_and_an_outage_takes_nothing_away() {
     let (one, two) = (pair(), pair());
     let name = "kubernetes://web";
     let mut stage = Stage::new(Plaintext::Nobody, &[name.into()]);

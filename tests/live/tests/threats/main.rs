@@ -6,3 +6,4 @@ mod clusters;
 mod configuration;
 mod connections;
 mod identity;
+mod secrets;
