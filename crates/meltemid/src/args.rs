@@ -34,7 +34,8 @@ pub(crate) struct Args {
     /// pod's own cluster, unless there is a --config-dir.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
-    /// Where to serve plaintext xDS; empty (the default) is nowhere. Use loopback only.
+    /// Where to serve plaintext xDS; empty (the default) is nowhere. Use loopback only; nobody gets
+    /// keys of Secrets there.
     #[arg(
         long = "grpcAddr",
         alias = "grpc-addr",
@@ -42,10 +43,6 @@ pub(crate) struct Args {
         value_name = "ADDR"
     )]
     grpc_addr: String,
-    /// Serves the keys of Secrets of --config-dir on --grpcAddr, to whoever connects from loopback.
-    /// Without it nobody gets a key over plaintext. Not with an API server.
-    #[arg(long = "plaintext-secrets")]
-    plaintext_secrets: bool,
     /// Where to serve xDS and certificates over TLS, to callers that are known [default: :15012;
     /// nowhere without an API server]. Without one, `DIR/.meltemi` of the first --config-dir holds a
     /// development authority, made when it is missing; `meltemi token` makes tokens for it.
@@ -181,8 +178,6 @@ pub(crate) struct Config {
     pub(crate) mesh_config: Option<PathBuf>,
     pub(crate) mesh_networks: Option<PathBuf>,
     pub(crate) grpc: Option<SocketAddr>,
-    /// Who calls from loopback gets keys there.
-    pub(crate) plaintext_secrets: bool,
     pub(crate) secure_grpc: Option<SocketAddr>,
     /// Further names of the serving certificate.
     pub(crate) hosts: Vec<String>,
@@ -223,7 +218,6 @@ impl Args {
             config_dir,
             kubeconfig,
             grpc_addr,
-            plaintext_secrets,
             secure_grpc_addr,
             http_addr,
             https_addr,
@@ -262,7 +256,6 @@ impl Args {
         let mut warnings: Vec<String> = unused.into_iter().filter_map(unused_address).collect();
         warnings.extend(read_profile(&profile)?);
         something(&config_dir, access.as_ref())?;
-        keys_in_the_clear(plaintext_secrets, access.as_ref())?;
         let cluster = own_cluster(&cluster_id)?;
         let in_cluster = in_pod || access.is_some();
         let local = |address: &'static str| if in_cluster { address } else { "127.0.0.1:0" };
@@ -280,7 +273,6 @@ impl Args {
             secure_grpc: address("--secureGRPCAddr", &secure_grpc)?,
             hosts: listed(&custom_host),
             grpc: address("--grpcAddr", &grpc_addr)?,
-            plaintext_secrets,
             http: address("--httpAddr", http_addr.as_deref().unwrap_or(local(":8080")))?,
             monitoring: address(
                 "--monitoringAddr",
@@ -318,18 +310,6 @@ fn own_cluster(id: &str) -> Result<ClusterId, String> {
 
 fn own_namespace(name: &str) -> Result<Namespace, String> {
     name.parse().map_err(|e| format!("POD_NAMESPACE: {e}"))
-}
-
-/// The keys of a cluster never leave without TLS.
-fn keys_in_the_clear(asked: bool, access: Option<&Access>) -> Result<(), String> {
-    match asked && access.is_some() {
-        true => Err(
-            "--plaintext-secrets is for --config-dir alone: with an API server keys are \
-                     served over TLS only; leave it out"
-                .into(),
-        ),
-        false => Ok(()),
-    }
 }
 
 /// There must be something to read.

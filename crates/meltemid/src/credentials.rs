@@ -10,7 +10,7 @@ mod rights;
 mod trouble;
 mod vault;
 
-pub(crate) use clerk::Clerk;
+pub(crate) use clerk::{Clerk, Readers};
 
 use meltemi_api::Change;
 use meltemi_kube::Needed;
@@ -21,7 +21,6 @@ use meltemi_types::{ClusterId, Namespace};
 use meltemi_xds::{Account, ClientId, Identity};
 use rights::{Right, Rights};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -30,23 +29,11 @@ use vault::Vault;
 /// So long something may be on its way before it is said to be missing.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Who gets certificates on an address that asks nobody.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Plaintext {
-    /// Nobody.
-    #[default]
-    Nobody,
-    /// Who calls from loopback: the operator has asked for that.
-    Loopback,
-}
-
 /// As whom a proxy asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Who {
     /// Nothing is proved: it gets nothing.
     Nobody,
-    /// It is on this machine, and that is enough here.
-    Local,
     /// A proved account.
     Account(Account),
 }
@@ -81,7 +68,6 @@ enum Answer {
 #[derive(Debug)]
 pub(crate) struct Supply {
     cluster: ClusterId,
-    plaintext: Plaintext,
     vault: Vault,
     rights: Rights,
     named: Named,
@@ -93,7 +79,7 @@ pub(crate) struct Supply {
 
 impl Default for Supply {
     fn default() -> Self {
-        Self::new(ClusterId::default(), Plaintext::default()).0
+        Self::new(ClusterId::default()).0
     }
 }
 
@@ -107,12 +93,11 @@ pub(crate) struct Ends {
 
 impl Supply {
     /// One for the objects of a cluster.
-    pub(crate) fn new(cluster: ClusterId, plaintext: Plaintext) -> (Self, Ends) {
+    pub(crate) fn new(cluster: ClusterId) -> (Self, Ends) {
         let (needed, needs) = watch::channel(BTreeSet::new());
         let (rights, questions) = Rights::new();
         let supply = Self {
             cluster,
-            plaintext,
             vault: Vault::default(),
             rights,
             named: Named::new(),
@@ -153,23 +138,16 @@ impl Supply {
         differs
     }
 
-    /// A proxy of that namespace has connected.
-    pub(crate) fn enter(
-        &mut self,
-        id: ClientId,
-        (identity, peer): (&Identity, Option<SocketAddr>),
-        namespace: &Namespace,
-    ) {
-        let local = peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-        let who = match (identity, self.plaintext) {
-            (Identity::Proxy { account, pod: _ }, _) => Who::Account(account.clone()),
-            (Identity::Unasked, Plaintext::Loopback) if local => Who::Local,
-            (Identity::Unasked | Identity::DebugOnly { .. }, _) => Who::Nobody,
+    /// A proxy has connected, which says to be of that namespace.
+    pub(crate) fn enter(&mut self, id: ClientId, identity: &Identity, namespace: &Namespace) {
+        let who = match identity {
+            Identity::Proxy { account, pod: _ } => Who::Account(account.clone()),
+            Identity::Unasked | Identity::DebugOnly { .. } => Who::Nobody,
         };
         // The namespace of who is known is the proved one, whatever a node may say.
         let namespace = match &who {
             Who::Account(account) => account.namespace.clone(),
-            Who::Local | Who::Nobody => namespace.clone(),
+            Who::Nobody => namespace.clone(),
         };
         let asker = Asker {
             who,
@@ -313,7 +291,6 @@ impl Asker {
 fn right(who: &Who, name: &CredentialName, (rights, now): (&mut Rights, Instant)) -> Right {
     match who {
         Who::Nobody => Right::Refused,
-        Who::Local => Right::Granted,
         Who::Account(_) if name.is_authorities() => Right::Granted,
         Who::Account(account) => rights.of(account, now),
     }

@@ -253,7 +253,7 @@ impl State {
             set: Arc::default(),
         };
         self.supply
-            .enter(client.id, (&client.identity, client.peer), &proxy.namespace);
+            .enter(client.id, &client.identity, &proxy.namespace);
         let assignment = Round::default().assignment(self.generation, (&assigned, &secrets));
         let (cell, updates) = watch::channel(assignment);
         let key = proxy.node.id.clone();

@@ -8,24 +8,25 @@ use crate::args::{Config, Signer};
 use crate::authority::{Keeper, Names, Rotor, Shown, Store};
 use crate::callers::{Callers, Issuer, Judge};
 use crate::clock;
+use crate::credentials::Readers;
 use crate::desk::Desk;
 use crate::issuing::{Issuing, Signs};
 use crate::plane::Plane;
+use crate::publish;
 use crate::registrar::Registrar;
 use crate::status::{Book, Status};
 use bytes::Bytes;
 use futures::stream::unfold;
 use meltemi_ca::development::{self, DevelopmentError};
-use meltemi_ca::{Connection, Lifetimes, Limits, Tls, listen};
+use meltemi_ca::{Authority, Connection, Lifetimes, Limits, Tls, listen};
 use meltemi_kube::{
-    AccessReviewer, Campaign, Candidate, Client, ConnectError, Lock, Patience, RootPublisher, Seen,
-    Signing, SigningPace, TokenReviewer, connect,
+    AccessReviewer, Campaign, Candidate, Client, ConnectError, Lock, Patience, Seen, Signing,
+    SigningPace, TokenReviewer, connect,
 };
 use meltemi_runtime::drain::Drain;
 use meltemi_runtime::ready::Readiness;
 use meltemi_runtime::tasks::Tasks;
 use meltemi_xds::{Authenticator, Guest, Peer, ServeError, Server, Unary};
-use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -34,11 +35,11 @@ use tokio::sync::{mpsc, watch};
 const WAITING: usize = 64;
 
 /// What is only there with an API server.
-struct Cluster {
-    client: Client,
-    restores: watch::Receiver<u64>,
+pub(crate) struct Cluster {
+    pub(crate) client: Client,
+    pub(crate) restores: watch::Receiver<u64>,
     /// For the lock of who publishes the roots.
-    campaign: (Campaign, watch::Receiver<bool>),
+    pub(crate) campaign: (Campaign, watch::Receiver<bool>),
 }
 
 /// What keeps the certificate that is shown.
@@ -58,6 +59,8 @@ pub(crate) struct Secure {
     /// None where nothing is served over TLS.
     keeper: Option<Keeping>,
     tls: watch::Receiver<Option<Arc<Tls>>>,
+    /// Our own authority, when it is known.
+    authority: watch::Receiver<Option<Arc<Authority>>>,
     /// What signs certificates of workloads; none when agents ask somebody else.
     signs: Option<Signs>,
     roots: watch::Receiver<Arc<str>>,
@@ -170,6 +173,7 @@ impl Secure {
             callers,
             keeper,
             tls,
+            authority: signs.clone(),
             signs: match &config.signer {
                 Signer::Elsewhere(_) => None,
                 Signer::Own | Signer::Cluster(_) => Some(Signs::Own(signs)),
@@ -191,10 +195,12 @@ impl Secure {
         }
     }
 
-    /// Who tells which accounts may read Secrets; an API server.
-    pub(crate) fn access_reviewer(&self) -> Option<AccessReviewer> {
-        let cluster = self.cluster.as_ref()?;
-        Some(AccessReviewer::new(cluster.client.clone()))
+    /// Which accounts may read Secrets: an API server tells; on a laptop, whoever is known.
+    pub(crate) fn readers(&self) -> Readers {
+        match &self.cluster {
+            Some(cluster) => Readers::Told(AccessReviewer::new(cluster.client.clone())),
+            None => Readers::Known,
+        }
     }
 
     /// What writes status; only where the mesh is served, so not for a look at a cluster.
@@ -222,6 +228,7 @@ impl Secure {
             callers,
             keeper,
             tls,
+            authority,
             signs,
             roots,
             lifetimes,
@@ -234,7 +241,8 @@ impl Secure {
             Keeping::Mounted(shown) => tasks.critical("certificate", shown.run(drain.clone())),
         }
         if let Some(cluster) = cluster {
-            tasks.critical("roots", publish(cluster, roots, drain.clone()));
+            let told = (roots, authority);
+            tasks.critical("roots", publish::run(cluster, told, drain.clone()));
         }
         let issuing = signs.map(|signs| {
             let callers = callers.clone();
@@ -258,38 +266,6 @@ fn candidate(config: &Config) -> Candidate {
         name: config.pod_name.as_str().into(),
         revision: revision.unwrap_or("default").into(),
     }
-}
-
-/// Publishes the root until drained, while this replica leads; then gives the lock back.
-async fn publish(
-    cluster: Cluster,
-    mut roots: watch::Receiver<Arc<str>>,
-    mut drain: Drain,
-) -> Result<(), Infallible> {
-    let Cluster {
-        client,
-        restores,
-        campaign: (mut campaign, leads),
-    } = cluster;
-    let known = roots.wait_for(|roots| !roots.is_empty());
-    tokio::select! {
-        _known = known => {}
-        () = drain.started() => return Ok(()),
-    }
-    let publisher = RootPublisher {
-        client,
-        roots,
-        leads,
-        restores,
-    };
-    // The keeper withdraws the roots when it is drained, no earlier.
-    tokio::select! {
-        () = publisher.run() => drain.started().await,
-        () = campaign.run() => {}
-        () = drain.started() => {}
-    }
-    campaign.give_back().await;
-    Ok(())
 }
 
 /// Serves from the first certificate on, until drained.

@@ -3,7 +3,7 @@
 use crate::about::{self, About};
 use crate::args::Config;
 use crate::controlz;
-use crate::credentials::{Clerk, Ends, Plaintext, Supply};
+use crate::credentials::{Clerk, Readers, Supply};
 use crate::desk::Desk;
 use crate::events::Events;
 use crate::families::FAMILIES;
@@ -121,7 +121,7 @@ fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
 
 async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Failure> {
     // 2 bind
-    let (supply, ends) = supply(&config);
+    let (supply, ends) = Supply::new(config.cluster.clone());
     let sources = Sources::open(&config, ends.needed).await?;
     let mut sockets = Sockets::bind(&config)?;
     // 3 build
@@ -141,8 +141,8 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
     };
     let secure = Secure::build(&config, &plane, &readiness, sources.restores()).await;
     let secure = secure.map_err(|e| Failure::new(NO_INPUT, chain(&e)))?;
-    let reviewer = secure.as_ref().and_then(Secure::access_reviewer);
-    let clerk = Clerk::new(plane.clone(), ends.questions, reviewer);
+    let readers = secure.as_ref().map_or(Readers::Nobody, Secure::readers);
+    let clerk = Clerk::new(plane.clone(), ends.questions, readers);
     let status = secure.as_ref().zip(sources.seen());
     let status = status.and_then(|(secure, seen)| secure.status(&config, book, seen));
     let desk = Desk {
@@ -201,15 +201,6 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
         Err(Ok(())) => Err(Failure::new(INTERNAL, "every task has ended")),
         Err(Err(ended)) => Err(Failure::new(INTERNAL, chain(&ended))),
     }
-}
-
-/// Who gets which certificates; nobody yet.
-fn supply(config: &Config) -> (Supply, Ends) {
-    let plaintext = match config.plaintext_secrets {
-        true => Plaintext::Loopback,
-        false => Plaintext::Nobody,
-    };
-    Supply::new(config.cluster.clone(), plaintext)
 }
 
 /// How long changes wait.

@@ -1,9 +1,12 @@
 //! `cargo xtask demo`: a mesh on this machine, shown step by step.
 //!
-//! The demo runs on a copy of `manifests/demo` below the target directory, with addresses and
-//! ports of its own, so two of them run side by side and nobody's checkout is edited.
+//! The demo runs on a copy of `manifests/demo` and `manifests/identity` below the target directory,
+//! with addresses and ports of its own, so two of them run side by side and nobody's checkout is edited.
 
+mod identity;
 mod lines;
+mod pair;
+mod pod;
 mod runs;
 pub(crate) mod scene;
 mod steps;
@@ -17,6 +20,8 @@ use lines::Lines;
 use meltemi_bootstrap::XdsProtocol;
 use meltemi_testkit::mesh::{Mesh, Plan, Programs};
 use meltemi_testkit::paths::{self, Scratch};
+use pair::Pair;
+use pod::Kit;
 use scene::Scene;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -84,14 +89,36 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     result
 }
 
+/// Builds packages, unless somebody names the directory of the binaries, who has built them.
+fn build(packages: &[&str], what: &str) -> Result<()> {
+    if std::env::var_os("MELTEMI_BIN_DIR").is_some() {
+        return Ok(());
+    }
+    let mut build = cargo(&["build"]);
+    for package in packages {
+        build.args(["--package", package]);
+    }
+    shell::run(&format!("building {what}"), &mut build)
+}
+
+/// Builds what pods are made with: later than the rest, so that the first lines are there early.
+fn kit(envoy: &Path, dir: &Path) -> Result<Kit> {
+    let packages = ["meltemi-agent", "meltemi-cli"];
+    build(&packages, "the agent and the command line")?;
+    Ok(Kit {
+        agent: paths::binary("meltemi-agent")?,
+        meltemi: paths::binary("meltemi")?,
+        envoy: envoy.to_path_buf(),
+        dir: dir.join("run"),
+    })
+}
+
 /// Builds what is ours and finds or fetches Envoy.
 fn programs(args: &Args) -> Result<Programs> {
-    // Whoever names the directory of the binaries has built them.
-    if std::env::var_os("MELTEMI_BIN_DIR").is_none() {
-        let mut build = cargo(&["build", "--package", "meltemid", "--package"]);
-        let build = build.arg("meltemi-echo");
-        shell::run("building the control plane and the workload", build)?;
-    }
+    build(
+        &["meltemid", "meltemi-echo"],
+        "the control plane and the workload",
+    )?;
     let envoy = match &args.envoy {
         Some(path) => {
             meltemi_testkit::envoy::check(path)?;
@@ -117,16 +144,20 @@ fn play(args: &Args, programs: &Programs, (dir, interrupts): (&Path, &Interrupts
             Protocol::Delta => XdsProtocol::Delta,
             Protocol::Sotw => XdsProtocol::Sotw,
         },
-        flags: Vec::new(),
+        flags: ["--secureGRPCAddr", "127.0.0.1:0"].map(Into::into).into(),
     };
     let started = Instant::now();
     let mesh = Mesh::start_telling(programs, &plan, dir, &mut say)?;
     let scene = Scene::new(mesh, started.elapsed());
-    for step in steps::STEPS {
-        if !lines.show(step, &scene)? {
-            eprintln!("the step {:?} failed", step.name);
-            return Ok(NEGATIVE);
-        }
+    if !lines.show_all(&steps::TRAFFIC, &scene)? {
+        return Ok(NEGATIVE);
+    }
+    let kit = kit(&programs.envoy, dir)?;
+    let pair = Pair::join(scene.mesh(), (&kit, &programs.echo))?;
+    say("two pods have joined, each with an agent that got it a certificate");
+    let scene = scene.joined(pair);
+    if !lines.show_all(&identity::STEPS, &scene)? || !lines.show_all(&steps::LAST, &scene)? {
+        return Ok(NEGATIVE);
     }
     if !args.once {
         scene.invite();

@@ -51,12 +51,7 @@ impl Citadel {
     /// # Errors
     /// It does not start.
     pub fn start(name: &str, env: &[(&str, &str)], files: Files<'_>) -> Result<Self> {
-        Self::start_on(name, env, |stage| {
-            if !files.is_empty() {
-                stage.reviews.put(CACERTS, secret(stage.openssl, files)?);
-            }
-            Ok(())
-        })
+        Self::start_after(name, (env, files), |_, _| Ok(()))
     }
 
     /// Starts one with this environment, after something was prepared.
@@ -77,6 +72,24 @@ impl Citadel {
     /// It does not start.
     pub fn start_with(name: &str, env: &[(&str, &str)], flags: &[&str]) -> Result<Self> {
         Self::start_as(name, (env, flags), |_| Ok(()))
+    }
+
+    /// Starts one with this environment and these files of an authority, with something done before
+    /// it starts: to what the API server has, and to the directory of its configuration.
+    ///
+    /// # Errors
+    /// It does not start, or that fails.
+    pub fn start_after(
+        name: &str,
+        (env, files): (&[(&str, &str)], Files<'_>),
+        before: impl FnOnce(&Reviews, &Path) -> Result<()>,
+    ) -> Result<Self> {
+        Self::start_on(name, env, |stage| {
+            if !files.is_empty() {
+                stage.reviews.put(CACERTS, secret(stage.openssl, files)?);
+            }
+            before(stage.reviews, &stage.dir.join("config"))
+        })
     }
 
     fn start_as(

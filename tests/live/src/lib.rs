@@ -9,4 +9,5 @@ pub mod citadel;
 pub mod load;
 pub mod scenario;
 pub mod scene;
+pub mod secured;
 pub mod shop;

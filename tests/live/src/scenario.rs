@@ -7,7 +7,6 @@
 
 pub mod call;
 pub mod certificates;
-pub mod http2;
 pub mod observe;
 pub mod strip;
 pub mod upstream;

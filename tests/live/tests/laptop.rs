@@ -5,12 +5,12 @@ use anyhow::{Context, Result, ensure};
 use meltemi_live::citadel::web;
 use meltemi_live::shop::service;
 use meltemi_testkit::caller::Caller;
+use meltemi_testkit::laptop;
 use meltemi_testkit::openssl::Openssl;
 use meltemi_testkit::paths::{self, Scratch};
 use meltemi_testkit::plane::{Options, Plane};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 use tonic::Code;
 
 fn start(scratch: &Path) -> Result<Plane> {
@@ -26,17 +26,8 @@ fn start(scratch: &Path) -> Result<Plane> {
     Plane::start(&options)
 }
 
-/// What `meltemi token` answers.
-fn token(config: &Path, more: &[&str]) -> Result<String> {
-    let mut command = Command::new(paths::binary("meltemi")?);
-    command
-        .args(["token", "--config-dir"])
-        .arg(config)
-        .args(more);
-    let ran = command.output()?;
-    let said = String::from_utf8_lossy(&ran.stderr);
-    ensure!(ran.status.success(), "{}: {said}", ran.status);
-    Ok(String::from_utf8(ran.stdout)?.trim().to_owned())
+fn token(config: &Path, words: &[&str]) -> Result<String> {
+    laptop::token(&paths::binary("meltemi")?, config, words)
 }
 
 #[tokio::test]
@@ -61,7 +52,7 @@ async fn a_laptop_has_an_authority_of_its_own() -> Result<()> {
         .mode();
     ensure!(mode & 0o777 == 0o600, "{mode:o}");
     let roots = std::fs::read_to_string(home.join("root-cert.pem"))?;
-    let words = ["-n", "shop", "--service-account", "web", "--pod", "web-0"];
+    let words = laptop::pod(("shop", "web", "web-0"));
     let mut caller = Caller {
         server: plane.secure()?,
         roots: roots.clone(),

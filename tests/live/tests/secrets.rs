@@ -7,22 +7,18 @@
 )]
 
 use anyhow::{Context, Result, ensure};
-use meltemi_bootstrap::{
-    AdminAddress, Bootstrap, NodeFacts, SecureServer, StatsScope, XdsProtocol, XdsServer,
-};
+use meltemi_bootstrap::{NodeFacts, XdsProtocol, XdsServer};
 use meltemi_live::scene::{SOON, Scene, run};
+use meltemi_live::secured::{Knows, Secured};
 use meltemi_live::shop::{self, Servers};
-use meltemi_testkit::envoy::{self, Envoy};
+use meltemi_testkit::envoy::Envoy;
 use meltemi_testkit::mesh::{Plan, Workload};
-use meltemi_testkit::paths::{self, Scratch};
-use meltemi_testkit::plane::{Options, Plane};
 use meltemi_testkit::reviews::{Reviews, Token};
 use meltemi_testkit::secrets::{AUTHORITY, CLIENT, CLIENT_KEY, REVIEWS, REVIEWS_KEY};
-use meltemi_testkit::wait;
+use meltemi_testkit::{laptop, paths, wait};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 
 const EDGE: Ipv4Addr = Ipv4Addr::new(127, 0, 1, 14);
 const FILE: &str = "web-cert.yaml";
@@ -86,9 +82,9 @@ spec:
 fn plan() -> Plan {
     let mut plan = shop::plan(XdsProtocol::Delta, Servers::One);
     let edge = Workload::new("edge-0", ("edge", ""), (EDGE, 18084));
-    plan.workloads.push(edge.router());
+    plan.workloads.push(edge.router().proved());
     plan.ports.push(8443);
-    plan.flags.push("--plaintext-secrets".to_owned());
+    plan.flags = ["--secureGRPCAddr", "127.0.0.1:0"].map(Into::into).into();
     plan.files.insert("edge.yaml".into(), OBJECTS.to_owned());
     plan.files.insert(FILE.into(), secret(REVIEWS, REVIEWS_KEY));
     let listener = "  - port: {number: 8443, protocol: TLS, name: tls-8443}\n    bind: 127.0.1.11\n    \
@@ -173,13 +169,6 @@ fn a_gateway_serves_a_secret_that_is_replaced_under_load() -> Result<()> {
     })
 }
 
-/// A control plane over TLS, with Secrets and ConfigMaps in two namespaces.
-struct Stage {
-    scratch: Scratch,
-    reviews: Reviews,
-    plane: Plane,
-}
-
 const GATEWAYS: &str = "apiVersion: networking.istio.io/v1
 kind: Gateway
 metadata: {name: edge, namespace: shop}
@@ -225,89 +214,55 @@ fn gateways() -> String {
     text
 }
 
-impl Stage {
-    fn start(name: &str) -> Result<Self> {
-        let scratch = Scratch::new(name)?;
-        let config = scratch.path().join("config");
-        std::fs::create_dir(&config)?;
-        std::fs::write(config.join("gateways.yaml"), gateways())?;
-        let reviews = Reviews::start(&["istio-system", "shop", "bank", "kube-public"])?;
-        for namespace in ["shop", "bank"] {
-            let meta =
-                |name: &str| json!({"name": name, "namespace": namespace, "resourceVersion": "1"});
-            let at =
-                |kind: &str, name: &str| format!("/api/v1/namespaces/{namespace}/{kind}/{name}");
-            reviews.put(
-                &at("secrets", "web"),
-                json!({
-                    "metadata": meta("web"), "type": "Opaque",
-                    "stringData": {"cert": REVIEWS, "key": REVIEWS_KEY, "cacert": AUTHORITY},
-                }),
-            );
-            reviews.put(
-                &at("configmaps", "roots"),
-                json!({"metadata": meta("roots"), "data": {"ca.crt": AUTHORITY}}),
-            );
-        }
-        let plane = Plane::start(&options(&scratch, &reviews)?)?;
-        let roots = wait::until("the root certificate in namespace shop", SOON, || {
-            Ok(reviews.object("/api/v1/namespaces/shop/configmaps/istio-ca-root-cert"))
-        })?;
-        let roots = roots.pointer("/data/root-cert.pem").and_then(Value::as_str);
-        let pem = scratch.path().join("root-cert.pem");
-        std::fs::write(pem, roots.context("no root")?)?;
-        Ok(Self {
-            scratch,
-            reviews,
-            plane,
-        })
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.scratch.path().join(name)
-    }
-
-    /// An Envoy of an account of namespace `shop` that asks for every name.
-    fn envoy(&self, account: &str) -> Result<Envoy> {
-        let pod = format!("{account}-0");
-        let token = self.reviews.mint(&Token::of("shop", account, &pod));
-        std::fs::write(self.path(account), token)?;
-        let id = format!("router~127.0.0.1~{pod}.shop~shop.svc.cluster.local");
-        let text = |path: PathBuf| path.display().to_string();
-        let bootstrap = Bootstrap {
-            node: NodeFacts::new(id, format!("{account}.shop")),
-            xds: XdsServer::Secure(SecureServer {
-                target: self.plane.secure()?.to_string(),
-                name: "istiod.istio-system.svc".into(),
-                roots: text(self.path("root-cert.pem")),
-                token: text(self.path(account)),
+/// An API server's stand-in with a Secret and a ConfigMap in two namespaces.
+fn cluster() -> Result<Reviews> {
+    let reviews = Reviews::start(&["istio-system", "shop", "bank", "kube-public"])?;
+    for namespace in ["shop", "bank"] {
+        let meta =
+            |name: &str| json!({"name": name, "namespace": namespace, "resourceVersion": "1"});
+        let at = |kind: &str, name: &str| format!("/api/v1/namespaces/{namespace}/{kind}/{name}");
+        reviews.put(
+            &at("secrets", "web"),
+            json!({
+                "metadata": meta("web"), "type": "Opaque",
+                "stringData": {"cert": REVIEWS, "key": REVIEWS_KEY, "cacert": AUTHORITY},
             }),
-            protocol: XdsProtocol::Delta,
-            admin: AdminAddress {
-                address: "127.0.0.1".into(),
-                port: 0,
-            },
-            stats: StatsScope::All,
-            static_resources: Some(listeners()),
-        };
-        let options = envoy::Options {
-            name: format!("{account}-envoy"),
-            concurrency: 1,
-            dir: self.scratch.path().to_path_buf(),
-        };
-        Envoy::start(&envoy::find()?, &bootstrap.to_json(), &options)
+        );
+        reviews.put(
+            &at("configmaps", "roots"),
+            json!({"metadata": meta("roots"), "data": {"ca.crt": AUTHORITY}}),
+        );
     }
+    Ok(reviews)
 }
 
-fn options(scratch: &Scratch, reviews: &Reviews) -> Result<Options> {
-    let dir = scratch.path();
-    let config = dir.join("config").display().to_string();
-    let mut options = Options::new(paths::binary("meltemid")?, config, dir.to_path_buf());
-    options.args = vec!["--kubeconfig".into(), reviews.kubeconfig(dir)?.into()];
-    for flag in ["--secureGRPCAddr", "--httpAddr", "--monitoringAddr"] {
-        options.args.extend([flag.into(), "127.0.0.1:0".into()]);
+/// The same as files of a directory.
+fn directory() -> String {
+    let mut text = String::new();
+    for namespace in ["shop", "bank"] {
+        let block = |text: &str| text.trim_end().replace('\n', "\n    ");
+        let authority = block(AUTHORITY);
+        text += &format!(
+            "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: web, namespace: {namespace}}}\nstringData:\n  \
+             cert: |\n    {}\n  key: |\n    {}\n  cacert: |\n    {authority}\n\
+             ---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: roots, namespace: {namespace}}}\ndata:\n  \
+             ca.crt: |\n    {authority}\n",
+            block(REVIEWS),
+            block(REVIEWS_KEY),
+        );
     }
-    Ok(options)
+    text
+}
+
+/// A gateway's Envoy of an account of namespace `shop` that asks for every name, with a token.
+fn envoy(stage: &Secured, account: &str, token: &str) -> Result<Envoy> {
+    stage.project(account, token)?;
+    stage.envoy(account, (edge(account), Some(listeners())))
+}
+
+fn edge(account: &str) -> NodeFacts {
+    let id = format!("router~127.0.0.1~{account}-0.shop~shop.svc.cluster.local");
+    NodeFacts::new(id, format!("{account}.shop"))
 }
 
 /// Listeners that show or believe what each name means.
@@ -377,25 +332,61 @@ const KEYS: [&str; 3] = [
     "kubernetes://web",
 ];
 
-#[test]
-fn sds_matrix() -> Result<()> {
-    let stage = Stage::start("sds-matrix")?;
-    // Cold: this account may not read Secrets, so it gets authorities of its own namespace alone.
-    let stranger = stage.envoy("stranger")?;
-    wait_held(&stranger, &AUTHORITIES)?;
-    stage.reviews.let_read("shop", "edge");
-    let edge = stage.envoy("edge")?;
-    let all = [&AUTHORITIES[..], &KEYS[..]].concat();
-    wait_held(&edge, &all)?;
-    // Warm: what another one has been given is given to nobody else.
-    let again = stage.envoy("passer")?;
-    wait_held(&again, &AUTHORITIES)?;
-    wait_held(&stranger, &AUTHORITIES)?;
-    // A right that is given later counts within seconds, and nothing needs to be restarted.
-    stage.reviews.let_read("shop", "stranger");
-    wait_held(&stranger, &all)?;
+fn expect_secret(stage: &Secured) -> Result<()> {
     let log = stage.plane.log();
     let key = REVIEWS_KEY.lines().nth(1).context("a key")?;
     ensure!(!log.contains(key), "a key stands in the log");
     Ok(())
+}
+
+#[test]
+fn sds_matrix() -> Result<()> {
+    let stage = Secured::start("sds-matrix", &gateways(), Knows::Cluster(cluster()?))?;
+    let reviews = stage.reviews()?;
+    let join = |account: &str| {
+        let pod = format!("{account}-0");
+        let token = reviews.mint(&Token::of("shop", account, &pod));
+        envoy(&stage, account, &token)
+    };
+    // Cold: this account may not read Secrets, so it gets authorities of its own namespace alone.
+    let stranger = join("stranger")?;
+    wait_held(&stranger, &AUTHORITIES)?;
+    reviews.let_read("shop", "edge");
+    let edge = join("edge")?;
+    let all = [&AUTHORITIES[..], &KEYS[..]].concat();
+    wait_held(&edge, &all)?;
+    // Warm: what another one has been given is given to nobody else.
+    let again = join("passer")?;
+    wait_held(&again, &AUTHORITIES)?;
+    wait_held(&stranger, &AUTHORITIES)?;
+    // A right that is given later counts within seconds, and nothing needs to be restarted.
+    reviews.let_read("shop", "stranger");
+    wait_held(&stranger, &all)?;
+    expect_secret(&stage)
+}
+
+/// Without an API server whoever has proved an account gets what is named and of its namespace; over
+/// plaintext nobody gets anything.
+#[test]
+fn on_a_laptop_the_proved_account_gets_what_its_namespace_has() -> Result<()> {
+    let objects = [gateways(), directory()].concat();
+    let stage = Secured::start("sds-laptop", &objects, Knows::Directory)?;
+    let words = laptop::pod(("shop", "edge", "edge-0"));
+    let token = laptop::token(&paths::binary("meltemi")?, &stage.path("config"), &words)?;
+    let proved = envoy(&stage, "edge", &token)?;
+    wait_held(&proved, &[&AUTHORITIES[..], &KEYS[..]].concat())?;
+
+    let at = stage.plane.grpc();
+    let plaintext = XdsServer::Tcp {
+        address: at.ip().to_string(),
+        port: at.port(),
+    };
+    let nobody = stage.envoy_at("nobody", plaintext, (edge("nobody"), Some(listeners())))?;
+    // Even of what is no secret: who is proved is refused what is of another namespace alone.
+    let refused = |line: &str| line.contains("does not get") && line.contains(AUTHORITIES[0]);
+    wait::until("the plaintext proxy to be refused", SOON, || {
+        Ok(stage.plane.log().lines().any(refused).then_some(()))
+    })?;
+    wait_held(&nobody, &[])?;
+    expect_secret(&stage)
 }

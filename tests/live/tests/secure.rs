@@ -2,102 +2,47 @@
 //! stand-in reviews; it gets its own configuration, and whoever else it says to be gets nothing.
 
 use anyhow::{Context, Result, ensure};
-use meltemi_bootstrap::{
-    AdminAddress, Bootstrap, NodeFacts, SecureServer, StatsScope, XdsProtocol, XdsServer,
-};
 use meltemi_live::scene::SOON;
+use meltemi_live::secured::{Knows, Secured, node};
 use meltemi_live::shop::service;
-use meltemi_testkit::envoy::{self, Envoy};
-use meltemi_testkit::paths::{self, Scratch};
-use meltemi_testkit::plane::{Options, Plane};
+use meltemi_testkit::envoy::Envoy;
 use meltemi_testkit::reviews::{Reviews, Token};
 use meltemi_testkit::wait;
-use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use serde_json::json;
 
 const SECRET: &str = "/api/v1/namespaces/istio-system/secrets/istio-ca-secret";
-const ROOT: &str = "/api/v1/namespaces/shop/configmaps/istio-ca-root-cert";
 
 /// A control plane that an API server's stand-in tells who calls.
-struct Stage {
-    scratch: Scratch,
-    reviews: Reviews,
-    plane: Plane,
+struct Stage(Secured);
+
+impl std::ops::Deref for Stage {
+    type Target = Secured;
+
+    fn deref(&self) -> &Secured {
+        &self.0
+    }
 }
 
 impl Stage {
     fn start(name: &str) -> Result<Self> {
-        let scratch = Scratch::new(name)?;
-        let config = scratch.path().join("config");
-        std::fs::create_dir(&config)?;
-        std::fs::write(
-            config.join("reviews.yaml"),
-            service("reviews", "app: reviews"),
-        )?;
         let reviews = Reviews::start(&["istio-system", "shop", "kube-public"])?;
-        let plane = Plane::start(&options(scratch.path(), &reviews)?)?;
-        let stage = Self {
-            scratch,
-            reviews,
-            plane,
-        };
-        stage.write_roots()?;
-        Ok(stage)
-    }
-
-    /// Mounts what the control plane has published.
-    fn write_roots(&self) -> Result<()> {
-        let map = wait::until("the root certificate in namespace shop", SOON, || {
-            Ok(self.reviews.object(ROOT))
-        })?;
-        let roots = map.pointer("/data/root-cert.pem").and_then(Value::as_str);
-        std::fs::write(self.path("root-cert.pem"), roots.context("no root")?)?;
-        Ok(())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.scratch.path().join(name)
-    }
-
-    /// Projects a token as the kubelet does: the file is replaced whole.
-    fn project(&self, name: &str, token: &str) -> Result<()> {
-        let beside = self.path(&format!("{name}.new"));
-        std::fs::write(&beside, token)?;
-        std::fs::rename(&beside, self.path(name))?;
-        Ok(())
+        let objects = service("reviews", "app: reviews");
+        Ok(Self(Secured::start(
+            name,
+            &objects,
+            Knows::Cluster(reviews),
+        )?))
     }
 
     /// Starts the Envoy of `web-0` in namespace `shop`, which presents the token file `name`.
-    fn envoy(&self, name: &str, node: NodeFacts) -> Result<Envoy> {
-        let text = |path: PathBuf| path.display().to_string();
-        let bootstrap = Bootstrap {
-            node,
-            xds: XdsServer::Secure(SecureServer {
-                target: self.plane.secure()?.to_string(),
-                name: "istiod.istio-system.svc".into(),
-                roots: text(self.path("root-cert.pem")),
-                token: text(self.path(name)),
-            }),
-            protocol: XdsProtocol::Delta,
-            admin: AdminAddress {
-                address: "127.0.0.1".into(),
-                port: 0,
-            },
-            stats: StatsScope::All,
-            static_resources: None,
-        };
-        let options = envoy::Options {
-            name: format!("{name}-envoy"),
-            concurrency: 1,
-            dir: self.scratch.path().to_path_buf(),
-        };
-        Envoy::start(&envoy::find()?, &bootstrap.to_json(), &options)
+    fn web(&self, name: &str) -> Result<Envoy> {
+        self.envoy(name, (node("web-0.shop", "web"), None))
     }
 
     /// An Envoy with that token is turned away with a gRPC code and these words.
     fn expect_refused(&self, name: &str, token: &str, (code, words): (u8, &str)) -> Result<()> {
         self.project(name, token)?;
-        let mut envoy = self.envoy(name, node("web-0.shop"))?;
+        let mut envoy = self.web(name)?;
         self.expect_said(&mut envoy, (code, words))
             .with_context(|| name.to_owned())
     }
@@ -122,27 +67,6 @@ impl Stage {
     }
 }
 
-fn options(dir: &Path, reviews: &Reviews) -> Result<Options> {
-    let config = dir.join("config").display().to_string();
-    let mut options = Options::new(paths::binary("meltemid")?, config, dir.to_path_buf());
-    options.args = vec!["--kubeconfig".into(), reviews.kubeconfig(dir)?.into()];
-    for flag in ["--secureGRPCAddr", "--httpAddr", "--monitoringAddr"] {
-        options.args.extend([flag.into(), "127.0.0.1:0".into()]);
-    }
-    Ok(options)
-}
-
-/// A proxy that says to be the pod `key`, and to run as `web`.
-fn node(key: &str) -> NodeFacts {
-    let namespace = key.rsplit_once('.').map_or("", |(_, namespace)| namespace);
-    let id = format!("sidecar~127.0.0.1~{key}~{namespace}.svc.cluster.local");
-    let mut node = NodeFacts::new(id, format!("web.{namespace}"));
-    node.metadata
-        .insert("INTERCEPTION_MODE".into(), json!("NONE"));
-    node.metadata.insert("SERVICE_ACCOUNT".into(), json!("web"));
-    node
-}
-
 fn wait_cluster(envoy: &Envoy, service: &str) -> Result<()> {
     let name = format!("outbound|9080||{service}.shop.svc.cluster.local");
     wait::until(&name, SOON, || {
@@ -158,17 +82,17 @@ fn a_proxy_gets_its_configuration_and_its_token_is_rotated() -> Result<()> {
         seconds: 15,
         ..Token::of("shop", "web", "web-0")
     };
-    let first = stage.reviews.mint(&first);
+    let first = stage.reviews()?.mint(&first);
     stage.project("token", &first)?;
-    let mut envoy = stage.envoy("token", node("web-0.shop"))?;
+    let mut envoy = stage.web("token")?;
     envoy.admin().wait_live(SOON)?;
     wait_cluster(&envoy, "reviews")?;
 
     // The stream ends with the first token; the next one presents the second.
-    let second = stage.reviews.mint(&Token::of("shop", "web", "web-0"));
+    let second = stage.reviews()?.mint(&Token::of("shop", "web", "web-0"));
     stage.project("token", &second)?;
     wait::until("a stream with the second token", 3 * SOON, || {
-        Ok(stage.reviews.was_asked(&second).then_some(()))
+        Ok(stage.reviews()?.was_asked(&second).then_some(()))
     })?;
     let ratings = stage.path("config").join("ratings.yaml");
     std::fs::write(ratings, service("ratings", "app: ratings"))?;
@@ -177,7 +101,7 @@ fn a_proxy_gets_its_configuration_and_its_token_is_rotated() -> Result<()> {
     let stats = envoy.admin().stats()?;
     let rejected = stats.get("cluster_manager.cds.update_rejected");
     ensure!(rejected == 0, "something was rejected");
-    for audiences in stage.reviews.audiences() {
+    for audiences in stage.reviews()?.audiences() {
         ensure!(audiences == json!(["istio-ca"]), "asked for {audiences}");
     }
     Ok(())
@@ -187,7 +111,8 @@ fn a_proxy_gets_its_configuration_and_its_token_is_rotated() -> Result<()> {
 fn who_proves_nothing_gets_nothing() -> Result<()> {
     let stage = Stage::start("secure-refused")?;
     let good = Token::of("shop", "web", "web-0");
-    let mint = |token: Token<'_>| stage.reviews.mint(&token);
+    let reviews = stage.reviews()?;
+    let mint = |token: Token<'_>| reviews.mint(&token);
     stage.expect_refused("none", "", (16, "client certificate or a token"))?;
     let other = mint(Token {
         audience: "https://kubernetes.default.svc",
@@ -195,7 +120,7 @@ fn who_proves_nothing_gets_nothing() -> Result<()> {
     });
     stage.expect_refused("audience", &other, (16, "not for"))?;
     ensure!(
-        !stage.reviews.was_asked(&other),
+        !stage.reviews()?.was_asked(&other),
         "it is not worth a question"
     );
     let old = mint(Token {
@@ -228,33 +153,32 @@ fn who_proves_nothing_gets_nothing() -> Result<()> {
 #[test]
 fn nobody_is_somebody_else() -> Result<()> {
     let stage = Stage::start("secure-others")?;
-    let token = stage.reviews.mint(&Token::of("bank", "web", "web-0"));
+    let token = stage.reviews()?.mint(&Token::of("bank", "web", "web-0"));
     stage.expect_refused("bank", &token, (7, "namespace"))?;
-    let token = stage.reviews.mint(&Token::of("shop", "root", "web-0"));
+    let token = stage.reviews()?.mint(&Token::of("shop", "root", "web-0"));
     stage.expect_refused("account", &token, (7, "service account"))?;
-    let token = stage.reviews.mint(&Token::of("shop", "web", "web-1"));
+    let token = stage.reviews()?.mint(&Token::of("shop", "web", "web-1"));
     stage.expect_refused("pod", &token, (7, "pod"))
 }
 
 #[test]
 fn the_authority_outlives_the_process() -> Result<()> {
     let mut stage = Stage::start("secure-restart")?;
-    let secret = stage.reviews.object(SECRET).context("no Secret")?;
+    let secret = stage.reviews()?.object(SECRET).context("no Secret")?;
     ensure!(secret["type"] == "istio.io/ca-root", "{}", secret["type"]);
     let hidden = stage
-        .reviews
+        .reviews()?
         .object("/api/v1/namespaces/kube-public/configmaps/istio-ca-root-cert");
     ensure!(hidden.is_none(), "kube-public has no workloads");
-    let token = stage.reviews.mint(&Token::of("shop", "web", "web-0"));
+    let token = stage.reviews()?.mint(&Token::of("shop", "web", "web-0"));
     stage.project("token", &token)?;
-    stage.plane.stop()?;
-    stage.plane = Plane::start(&options(stage.scratch.path(), &stage.reviews)?)?;
+    stage.0.restart()?;
     ensure!(
-        stage.reviews.object(SECRET) == Some(secret),
+        stage.reviews()?.object(SECRET) == Some(secret),
         "another Secret"
     );
     // The root certificate from before is still the one to believe.
-    let envoy = stage.envoy("token", node("web-0.shop"))?;
+    let envoy = stage.web("token")?;
     envoy.admin().wait_live(SOON)?;
     wait_cluster(&envoy, "reviews")
 }
@@ -262,14 +186,15 @@ fn the_authority_outlives_the_process() -> Result<()> {
 #[test]
 fn an_api_server_that_is_away_lets_nobody_new_in() -> Result<()> {
     let stage = Stage::start("secure-away")?;
-    let mint = || stage.reviews.mint(&Token::of("shop", "web", "web-0"));
+    let reviews = stage.reviews()?;
+    let mint = || reviews.mint(&Token::of("shop", "web", "web-0"));
     stage.project("early", &mint())?;
-    let early = stage.envoy("early", node("web-0.shop"))?;
+    let early = stage.web("early")?;
     early.admin().wait_live(SOON)?;
 
-    stage.reviews.fail(true);
+    stage.reviews()?.fail(true);
     stage.project("late", &mint())?;
-    let late = stage.envoy("late", node("web-0.shop"))?;
+    let late = stage.web("late")?;
     wait::until("the late one to be refused", SOON, || {
         let refused = stage
             .plane
@@ -282,7 +207,7 @@ fn an_api_server_that_is_away_lets_nobody_new_in() -> Result<()> {
     std::fs::write(ratings, service("ratings", "app: ratings"))?;
     wait_cluster(&early, "ratings").context("who is in stays")?;
 
-    stage.reviews.fail(false);
+    stage.reviews()?.fail(false);
     late.admin().wait_live(3 * SOON)?;
     wait_cluster(&late, "ratings")
 }

@@ -7,16 +7,20 @@
 
 #[cfg(feature = "ads")]
 pub mod ads_client;
+pub mod agent;
 pub mod api_server;
 #[cfg(feature = "ads")]
 pub mod caller;
 pub mod cluster;
+pub mod couple;
 pub mod envoy;
 pub mod guard;
 pub mod helm;
 pub mod http;
+pub mod http2;
 #[cfg(feature = "ads")]
 pub mod keys;
+pub mod laptop;
 pub mod lease;
 pub mod mesh;
 pub mod openssl;

@@ -6,7 +6,7 @@
 
 mod member;
 
-pub use member::{Member, Workload};
+pub use member::{Member, Workload, app};
 
 use crate::lease;
 use crate::plane::{self, Plane};
@@ -141,7 +141,8 @@ impl Mesh {
         tell(&format!("the control plane serves ADS on {}", plane.grpc()));
         let mut members = Vec::new();
         for part in cast {
-            members.push(part.join(&programs.envoy, (plane.grpc(), plan.protocol), &logs)?);
+            let at = (&plane, config.as_path());
+            members.push(part.join(&programs.envoy, (at, plan.protocol), &logs)?);
         }
         let mesh = Self {
             plane,
@@ -251,7 +252,10 @@ impl Mesh {
 }
 
 /// Writes a file that appears whole, by rename from a name that no reader of YAML looks at.
-fn replace(dir: &Path, name: &str, text: &str) -> Result<()> {
+///
+/// # Errors
+/// It cannot be written.
+pub fn replace(dir: &Path, name: &str, text: &str) -> Result<()> {
     let partial = dir.join(format!(".{name}.partial"));
     let path = dir.join(name);
     let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, &path));

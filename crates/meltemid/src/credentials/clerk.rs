@@ -1,5 +1,8 @@
 //! Asks the API server which accounts may read Secrets, off the tasks of streams, and looks now and then
 //! at what proxies wait for: a no is asked again, and what is missing is said.
+//!
+//! Without an API server the directory's owner has decided: who has a token for an account of a namespace
+//! has it from them, and may have what is named there (decision 0005).
 
 use crate::plane::Plane;
 use meltemi_kube::AccessReviewer;
@@ -16,25 +19,35 @@ const OPEN: usize = 16;
 /// How often it is looked at what proxies wait for.
 const AGAIN: Duration = Duration::from_secs(5);
 
+/// Which accounts may read the Secrets of their namespace.
+#[derive(Clone)]
+pub(crate) enum Readers {
+    /// None: nobody can be known.
+    Nobody,
+    /// All: whoever owns the directory has given them their tokens.
+    Known,
+    /// Those that the API server says.
+    Told(AccessReviewer),
+}
+
 /// Who asks.
 pub(crate) struct Clerk {
     plane: Plane,
     questions: mpsc::UnboundedReceiver<Account>,
-    reviewer: Option<AccessReviewer>,
+    readers: Readers,
 }
 
 impl Clerk {
-    /// One that asks `reviewer` the questions of `plane`. Without an API server nobody is known, and
-    /// nothing is asked.
+    /// One that answers the questions of `plane`.
     pub(crate) fn new(
         plane: Plane,
         questions: mpsc::UnboundedReceiver<Account>,
-        reviewer: Option<AccessReviewer>,
+        readers: Readers,
     ) -> Self {
         Self {
             plane,
             questions,
-            reviewer,
+            readers,
         }
     }
 
@@ -46,9 +59,9 @@ impl Clerk {
             tokio::select! {
                 () = drain.started() => return Ok(()),
                 Some(account) = self.questions.recv(), if open.len() < OPEN => {
-                    let reviewer = self.reviewer.clone();
+                    let readers = self.readers.clone();
                     open.spawn(async move {
-                        let may = ask(reviewer, &account).await;
+                        let may = ask(readers, &account).await;
                         (account, may)
                     });
                 }
@@ -62,8 +75,12 @@ impl Clerk {
     }
 }
 
-async fn ask(reviewer: Option<AccessReviewer>, account: &Account) -> Option<bool> {
-    let reviewer = reviewer?;
+async fn ask(readers: Readers, account: &Account) -> Option<bool> {
+    let reviewer = match readers {
+        Readers::Nobody => return Some(false),
+        Readers::Known => return Some(true),
+        Readers::Told(reviewer) => reviewer,
+    };
     let asked = reviewer.may_read_secrets(&account.namespace, &account.name);
     match asked.await {
         Ok(may) => Some(may),

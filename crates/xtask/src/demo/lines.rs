@@ -48,9 +48,20 @@ impl Lines {
         Self { output }
     }
 
+    /// Plays steps in their order until one goes wrong; true when none does.
+    pub(crate) fn show_all(&mut self, steps: &[Step], scene: &Scene) -> Result<bool> {
+        for step in steps {
+            if !self.show(step, scene)? {
+                eprintln!("the step {:?} failed", step.name);
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Plays a step and tells it; true when it went as it should. A step that cannot be played is
     /// told as one that failed.
-    pub(crate) fn show(&mut self, step: &Step, scene: &Scene) -> Result<bool> {
+    fn show(&mut self, step: &Step, scene: &Scene) -> Result<bool> {
         let started = Instant::now();
         let outcome = (step.play)(scene).unwrap_or_else(|error| Outcome {
             requests: 0,

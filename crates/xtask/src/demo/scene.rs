@@ -1,5 +1,6 @@
 //! The running shop: who plays in it, and the frontend's calls.
 
+use super::pair::{self, Pair};
 use anyhow::{Context, Result, bail};
 use meltemi_testkit::envoy::admin::Stats;
 use meltemi_testkit::http::{Client, Request, Response};
@@ -38,6 +39,7 @@ pub(crate) fn workloads() -> Vec<Workload> {
 pub(crate) struct Scene {
     mesh: Mesh,
     client: Client,
+    pair: Option<Pair>,
     /// How long the mesh took from the first process to healthy Envoys.
     pub(crate) start: Duration,
 }
@@ -47,8 +49,22 @@ impl Scene {
         Self {
             mesh,
             client: Client::new(Duration::from_secs(10)),
+            pair: None,
             start,
         }
+    }
+
+    /// The same with two pods that have an identity.
+    pub(crate) fn joined(self, pair: Pair) -> Self {
+        Self {
+            pair: Some(pair),
+            ..self
+        }
+    }
+
+    /// The pods that have an identity.
+    pub(crate) fn pair(&self) -> Result<&Pair> {
+        self.pair.as_ref().context("nobody has an identity here")
     }
 
     pub(crate) fn mesh(&self) -> &Mesh {
@@ -126,8 +142,16 @@ impl Scene {
             .unwrap_or_default();
         eprintln!("\nThe mesh stays up. Try:");
         eprintln!("  curl -i -H 'Host: reviews' http://{door}/");
+        if let Some(Pair { till, .. }) = &self.pair {
+            eprintln!(
+                "  curl -i -H 'Host: orders' http://{}/",
+                till.at(pair::HTTP)
+            );
+        }
         eprintln!("edit a file, the change is live when it is saved:");
-        eprintln!("  {}/reviews.yaml", self.mesh.config().display());
+        for name in ["reviews.yaml", pair::PEERS] {
+            eprintln!("  {}/{name}", self.mesh.config().display());
+        }
         eprintln!("look inside:");
         eprintln!("  control plane  http://{pages}/debug/syncz /debug/diagnosticz /metrics");
         for member in &self.mesh.members {
@@ -137,15 +161,20 @@ impl Scene {
                 admin(name)
             );
         }
+        for pod in self.pair.iter().flat_map(Pair::pods) {
+            let (name, at) = (pod.name, pod.admin_address());
+            eprintln!("  {name:<13}  http://{at}/certs (its Envoy)");
+        }
         eprintln!("stop with Ctrl-C\n");
     }
 
     /// Ends everything; the control plane must end in good order.
     pub(crate) fn end(self) -> Result<()> {
+        let Self { mesh, pair, .. } = self;
         let Mesh {
             mut plane, members, ..
-        } = self.mesh;
-        drop(members);
+        } = mesh;
+        drop((members, pair));
         plane.stop()
     }
 }

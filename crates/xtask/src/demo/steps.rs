@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// In this order; a later step may rely on an earlier one.
-pub(crate) const STEPS: &[Step] = &[
+pub(crate) const TRAFFIC: [Step; 8] = [
     Step {
         name: "discovery",
         play: discovery,
@@ -43,11 +43,13 @@ pub(crate) const STEPS: &[Step] = &[
         name: "edit",
         play: edit,
     },
-    Step {
-        name: "health",
-        play: health,
-    },
 ];
+
+/// After everything else.
+pub(crate) const LAST: [Step; 1] = [Step {
+    name: "health",
+    play: health,
+}];
 
 /// How far a share may be from the weight.
 const TOLERANCE: f64 = 0.03;
@@ -240,17 +242,21 @@ fn edit(scene: &Scene) -> Result<Outcome> {
 
 fn health(scene: &Scene) -> Result<Outcome> {
     scene.mesh().assert_healthy()?;
+    let pods = scene.pair()?.pods();
+    for pod in pods {
+        pod.assert_healthy()?;
+    }
+    let envoys = scene.mesh().members.len() + pods.len();
     let diagnostics = scene.mesh().plane.diagnostics()?;
     let list = diagnostics.get("diagnostics").unwrap_or(&diagnostics);
     let errors = list.as_array().map_or(0, Vec::len);
     Ok(Outcome {
         requests: 0,
-        observed: json!({"envoys": scene.mesh().members.len(), "diagnostics": errors}),
+        observed: json!({"envoys": envoys, "diagnostics": errors}),
         ok: errors == 0,
         words: format!(
-            "all {} Envoys are LIVE, no update was rejected, nothing is warming, {errors} \
-             diagnostics",
-            scene.mesh().members.len()
+            "all {envoys} Envoys are LIVE, no update was rejected, nothing is warming, {errors} \
+             diagnostics"
         ),
     })
 }

@@ -2,9 +2,9 @@
 //! TLS with any server name, protocol and certificate.
 
 use super::certificates::Certificates;
-use super::http2;
 use super::strip::ENTRY;
 use anyhow::{Context, Result, bail};
+use meltemi_testkit::http2;
 use serde_json::Value;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

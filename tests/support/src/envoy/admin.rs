@@ -16,7 +16,9 @@ pub struct Admin {
 }
 
 impl Admin {
-    pub(crate) fn new(address: SocketAddr, client: Client) -> Self {
+    /// The one that listens there.
+    #[must_use]
+    pub fn new(address: SocketAddr, client: Client) -> Self {
         Self { address, client }
     }
 

@@ -3,12 +3,14 @@
 use super::Programs;
 use crate::envoy::{self, Envoy};
 use crate::lease::Lease;
+use crate::plane::Plane;
 use crate::process::{Process, Spec};
 use crate::rewrite::Rewrite;
-use crate::secrets;
-use crate::wait;
+use crate::{laptop, paths, secrets, wait};
 use anyhow::{Context, Result};
-use meltemi_bootstrap::{AdminAddress, Bootstrap, NodeFacts, StatsScope, XdsProtocol, XdsServer};
+use meltemi_bootstrap::{
+    AdminAddress, Bootstrap, NodeFacts, SecureServer, StatsScope, XdsProtocol, XdsServer,
+};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -33,6 +35,9 @@ pub struct Workload {
     pub app_port: u16,
     /// True when its Envoy has the certificate of the account that its label `app` names.
     pub certified: bool,
+    /// True when its Envoy calls the control plane over TLS, with the token of the account that its
+    /// label `app` names; for a plan with `--secureGRPCAddr`.
+    pub proved: bool,
     /// What its Envoy is: `sidecar` or `router`.
     pub kind: &'static str,
 }
@@ -52,6 +57,7 @@ impl Workload {
             address: at.0,
             app_port: at.1,
             certified: false,
+            proved: false,
             kind: "sidecar",
         }
     }
@@ -74,10 +80,44 @@ impl Workload {
         }
     }
 
+    /// The same, whose Envoy calls the control plane over TLS.
+    #[must_use]
+    pub fn proved(self) -> Self {
+        Self {
+            proved: true,
+            ..self
+        }
+    }
+
+    /// Its service account.
+    fn account(&self) -> &str {
+        self.labels.get("app").unwrap_or(&self.name)
+    }
+
+    /// How its Envoy reaches the control plane, whose configuration is in the directory.
+    fn server(&self, (plane, config): (&Plane, &Path), dir: &Path) -> Result<XdsServer> {
+        if !self.proved {
+            let server = plane.grpc();
+            return Ok(XdsServer::Tcp {
+                address: server.ip().to_string(),
+                port: server.port(),
+            });
+        }
+        let words = laptop::pod((&self.namespace, self.account(), &self.name));
+        let token = laptop::token(&paths::binary("meltemi")?, config, &words)?;
+        let file = dir.join(format!("{}-token", self.name));
+        std::fs::write(&file, token)?;
+        Ok(XdsServer::Secure(SecureServer {
+            target: plane.secure()?.to_string(),
+            name: laptop::PLANE.to_owned(),
+            roots: laptop::roots(config).display().to_string(),
+            token: file.display().to_string(),
+        }))
+    }
+
     /// What its Envoy starts with beside the control plane.
     fn secrets(&self) -> Result<Option<Value>> {
-        let account = self.labels.get("app").unwrap_or(&self.name);
-        let wanted = self.certified.then(|| secrets::of(account));
+        let wanted = self.certified.then(|| secrets::of(self.account()));
         wanted.transpose()
     }
 
@@ -92,7 +132,7 @@ impl Workload {
             kind,
             ..
         } = self;
-        let app = labels.get("app").unwrap_or(name);
+        let app = self.account();
         let id = format!("{kind}~{address}~{name}.{namespace}~{namespace}.svc.cluster.local");
         let mut node = NodeFacts::new(id, format!("{app}.{namespace}"));
         node.metadata = Map::from_iter([
@@ -143,7 +183,7 @@ impl Cast {
         (rewrite, dir): (&mut Rewrite, &Path),
     ) -> Result<Self> {
         let lease = Lease::take(&[])?;
-        let (app, port) = app(&programs.echo, (workload, lease.address()), dir)?;
+        let (app, port) = app(&programs.echo, (&workload.name, lease.address()), dir)?;
         rewrite.add(workload.address, lease.address());
         rewrite.add(workload.app_port, port);
         Ok(Self {
@@ -157,7 +197,7 @@ impl Cast {
     pub(super) fn join(
         self,
         binary: &Path,
-        (server, protocol): (SocketAddr, XdsProtocol),
+        (at, protocol): ((&Plane, &Path), XdsProtocol),
         dir: &Path,
     ) -> Result<Member> {
         let Self {
@@ -168,10 +208,7 @@ impl Cast {
         let address = lease.address();
         let bootstrap = Bootstrap {
             node: workload.node(address),
-            xds: XdsServer::Tcp {
-                address: server.ip().to_string(),
-                port: server.port(),
-            },
+            xds: workload.server(at, dir)?,
             protocol,
             admin: AdminAddress {
                 address: address.to_string(),
@@ -197,14 +234,17 @@ impl Cast {
     }
 }
 
-/// Starts the application on a port that the system chooses, and says which.
-fn app(binary: &Path, (who, at): (&Workload, Ipv4Addr), dir: &Path) -> Result<(Process, u16)> {
-    let port_file = dir.join(format!("{}-app.ports", who.name));
-    let spec = Spec::new(&format!("{}-app", who.name), binary, dir)
+/// Starts an application on a port that the system chooses, and says which.
+///
+/// # Errors
+/// It does not start.
+pub fn app(binary: &Path, (name, at): (&str, Ipv4Addr), dir: &Path) -> Result<(Process, u16)> {
+    let port_file = dir.join(format!("{name}-app.ports"));
+    let spec = Spec::new(&format!("{name}-app"), binary, dir)
         .option("--address", at.to_string())
         .option("--port", "0")
         .option("--tcp-port", "0")
-        .option("--name", &who.name)
+        .option("--name", name)
         .option("--port-file", &port_file);
     let mut process = Process::start(&spec)?;
     let text = wait::until(&format!("{} to listen", spec.name), START, || {
