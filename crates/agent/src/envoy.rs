@@ -115,7 +115,8 @@ impl Command {
     }
 }
 
-/// Writes a file that only we may read, whole or not at all.
+/// Writes a file that only we may read, whole or not at all. Nobody waits for the disk: it is written
+/// anew at each start.
 pub(crate) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(directory)?;
@@ -125,7 +126,6 @@ pub(crate) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     let mut file = options.open(&partial)?;
     let written = file
         .write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
         .and_then(|()| std::fs::rename(&partial, path));
     if written.is_err() {
         // A full disk: what was there stays, and the part goes.

@@ -24,7 +24,7 @@ use crate::backoff::{Backoff, draw};
 use crate::families;
 use crate::files::Files;
 use meltemi_runtime::drain::Drain;
-use schedule::{Moment, Schedule};
+use schedule::{Moment, Schedule, patience};
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -131,13 +131,21 @@ impl Identity {
                 }
                 Err(error) => {
                     metrics::counter!(families::REFUSED).increment(1);
-                    let wait = backoff.next(draw());
-                    let held = self.held.borrow().is_some();
+                    let left = self.left();
+                    // Between a half and all of it, so that a fleet does not ask at once.
+                    let most = patience(left).mul_f64(0.5 + 0.5 * draw());
+                    let (held, wait) = (left.is_some(), backoff.next(draw()).min(most));
                     tracing::warn!(%error, held, ?wait, "no certificate was issued");
                     tokio::time::sleep(wait).await;
                 }
             }
         }
+    }
+
+    /// How long what is held still counts.
+    fn left(&self) -> Option<Duration> {
+        let until = self.held.borrow().as_ref()?.not_after;
+        Some(until.duration_since(SystemTime::now()).unwrap_or_default())
     }
 
     /// Reads the files whenever they change.

@@ -6,6 +6,7 @@
 
 mod desk;
 mod name;
+mod revoked;
 mod stream;
 
 pub use crate::socket::SocketError;

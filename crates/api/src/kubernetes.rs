@@ -7,7 +7,7 @@ mod ingress;
 pub(crate) mod pod;
 mod slice;
 
-pub use credential::{Authorities, Credential};
+pub use credential::{Authorities, Credential, REMOTE, REMOTE_MESSAGE, REMOTE_REMEDY};
 pub use pod::Pod;
 pub use slice::{EndpointSlice, SliceEndpoint, SlicePort};
 

@@ -21,8 +21,8 @@ const SHARED: [&str; 3] = [
     "istio-namespace-controller-election",
     "istio-status-leader",
 ];
-/// The root certificate of a namespace.
-const ROOT: &str = "istio-ca-root-cert";
+/// What every namespace has: the root certificate, and the list of revoked ones.
+const EVERYWHERE: [&str; 2] = ["istio-ca-root-cert", "istio-ca-crl"];
 /// How long the pods may take to end.
 const LONGEST: Duration = Duration::from_secs(90);
 /// Between two looks at the pods.
@@ -77,7 +77,9 @@ impl Cleanup {
             self.delete::<Lease>(lock, &mut gone).await?;
         }
         if others.is_empty() {
-            self.roots(&mut gone).await?;
+            for name in EVERYWHERE {
+                self.everywhere(name, &mut gone).await?;
+            }
         } else {
             gone.push(format!("nothing that {} still use", others.join(", ")));
         }
@@ -152,18 +154,18 @@ impl Cleanup {
         Ok(())
     }
 
-    /// The root certificates of all namespaces.
-    async fn roots(&self, gone: &mut Vec<String>) -> Result<(), CleanupError> {
+    /// The ConfigMaps of that name in all namespaces.
+    async fn everywhere(&self, name: &str, gone: &mut Vec<String>) -> Result<(), CleanupError> {
         let all: Api<ConfigMap> = Api::all(self.client.clone());
-        let params = ListParams::default().fields(&format!("metadata.name={ROOT}"));
+        let params = ListParams::default().fields(&format!("metadata.name={name}"));
         let found = all.list(&params).await;
-        let found = found.map_err(refused(format!("cannot list ConfigMaps {ROOT}")))?;
+        let found = found.map_err(refused(format!("cannot list ConfigMaps {name}")))?;
         for namespace in found.iter().filter_map(ResourceExt::namespace) {
             let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &namespace);
-            let deleted = api.delete(ROOT, &DeleteParams::default()).await.map(drop);
-            let what = format!("cannot delete ConfigMap {namespace}/{ROOT}");
+            let deleted = api.delete(name, &DeleteParams::default()).await.map(drop);
+            let what = format!("cannot delete ConfigMap {namespace}/{name}");
             if absent_is_fine(deleted).map_err(refused(what))? {
-                gone.push(format!("ConfigMap {namespace}/{ROOT}"));
+                gone.push(format!("ConfigMap {namespace}/{name}"));
             }
         }
         Ok(())

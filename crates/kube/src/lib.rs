@@ -8,7 +8,8 @@
 //! * [`Cleanup`]: what an uninstallation takes away.
 //! * [`Campaign`]: which replica does what only one may do.
 //! * [`StatusWriter`]: what became of an object, in its status and as events.
-//! * [`RootPublisher`]: the root certificate, put where workloads find it.
+//! * [`RootPublisher`]: the root certificate and the list of revoked ones, put where workloads find
+//!   them.
 //! * [`Pods`]: what a person's tool asks: which pods there are, and a connection to a port of one.
 //!
 //! What the source decides is pure and tested without a server: `wire` takes bytes apart,
@@ -32,6 +33,7 @@ mod lock;
 mod pods;
 mod print;
 mod probe;
+mod remote;
 mod request;
 mod roots;
 pub mod secret;
@@ -53,7 +55,7 @@ pub use kube::Client;
 pub use lead::{Campaign, Fence};
 pub use lock::Lock;
 pub use pods::{AskError, Pod, Pods, Workload};
-pub use roots::RootPublisher;
+pub use roots::{Notice, RootPublisher};
 pub use source::{Options, Source, SourceError};
 pub use status::{Pace, Proxies, Seen, StatusWriter, Verdict, Verdicts, Writing};
 pub use token::{BoundPod, TokenError, TokenUser};

@@ -1,8 +1,10 @@
-//! The root certificate in the ConfigMap `istio-ca-root-cert` of every namespace (platform.md 4.7):
-//! written where it is missing or differs, and by one replica only.
+//! The root certificate in the ConfigMap `istio-ca-root-cert` of every namespace, and the list of revoked
+//! certificates in `istio-ca-crl` (platform.md 4.7): written where it is missing or differs, and by
+//! one replica only.
 //!
 //! Namespaces and ConfigMaps are watched, so a new namespace has it at once and a change by others
-//! is undone. What is there already is not written: a restart writes nothing.
+//! is undone. What is there already is not written: a restart writes nothing. The surprise: a list
+//! that is withdrawn is written empty where it is, and nowhere else.
 
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
@@ -18,11 +20,31 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// The ConfigMap's name.
-const NAME: &str = "istio-ca-root-cert";
-const KEY: &str = "root-cert.pem";
-/// Who owns the fields that are written.
-const MANAGER: &str = "meltemi-root-cert";
+/// A text that every namespace has in a ConfigMap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The ConfigMap's name.
+    name: &'static str,
+    key: &'static str,
+    /// Who owns the fields that are written.
+    manager: &'static str,
+}
+
+impl Notice {
+    /// The roots.
+    pub const ROOTS: Self = Self {
+        name: "istio-ca-root-cert",
+        key: "root-cert.pem",
+        manager: "meltemi-root-cert",
+    };
+    /// The list of revoked certificates.
+    pub const REVOKED: Self = Self {
+        name: "istio-ca-crl",
+        key: "ca-crl.pem",
+        manager: "meltemi-ca-crl",
+    };
+}
+
 /// Namespaces that have no workloads of anybody.
 const LEFT_OUT: [&str; 3] = ["kube-public", "kube-node-lease", "local-path-storage"];
 /// Writes at a time.
@@ -30,12 +52,14 @@ const AT_ONCE: usize = 8;
 /// After a failed write.
 const AGAIN: Duration = Duration::from_secs(10);
 
-/// Puts the root certificate where workloads find it.
+/// Puts the root certificate, or the list of revoked ones, where workloads find it.
 pub struct RootPublisher {
+    /// Which of them.
+    pub notice: Notice,
     /// The API server.
     pub client: Client,
-    /// The roots, in PEM.
-    pub roots: watch::Receiver<Arc<str>>,
+    /// The roots or the list, in PEM; empty when there is none.
+    pub text: watch::Receiver<Arc<str>>,
     /// True while this replica is the one that writes.
     pub leads: watch::Receiver<bool>,
     /// Changes whenever the API server's store went back in time ([`crate::Source::restores`]).
@@ -79,7 +103,7 @@ impl Seen {
         }
     }
 
-    fn map(&mut self, event: Event<ConfigMap>) {
+    fn map(&mut self, event: Event<ConfigMap>, notice: Notice) {
         match event {
             Event::Init => {
                 self.held.clear();
@@ -87,7 +111,7 @@ impl Seen {
             }
             Event::InitApply(o) | Event::Apply(o) => {
                 let namespace = o.namespace().unwrap_or_default();
-                let text = o.data.and_then(|mut data| data.remove(KEY));
+                let text = o.data.and_then(|mut data| data.remove(notice.key));
                 self.held.insert(namespace, text.unwrap_or_default());
             }
             Event::Delete(o) => {
@@ -97,9 +121,11 @@ impl Seen {
         }
     }
 
-    /// Namespaces that lack the roots; none before everything is known.
-    fn lacking(&self, roots: &str) -> Vec<String> {
-        let lacks = |name: &&String| self.held.get(*name).is_none_or(|held| held != roots);
+    /// Namespaces that lack the text; none before everything is known.
+    fn lacking(&self, text: &str) -> Vec<String> {
+        // Where there is no ConfigMap there is no text.
+        let held = |name: &String| self.held.get(name).map_or("", String::as_str);
+        let lacks = |name: &&String| held(name) != text;
         match self.lists {
             [true, true] => self.namespaces.iter().filter(lacks).cloned().collect(),
             _ => Vec::new(),
@@ -108,7 +134,7 @@ impl Seen {
 }
 
 impl RootPublisher {
-    /// Runs until the roots are withdrawn.
+    /// Runs until nobody says any more what the text is.
     pub async fn run(mut self) {
         while matches!(self.follow().await, Ended::Restored) {}
     }
@@ -116,7 +142,9 @@ impl RootPublisher {
     async fn follow(&mut self) -> Ended {
         let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(self.client.clone());
         let maps: Api<ConfigMap> = Api::all(self.client.clone());
-        let named = watcher::Config::default().fields(&format!("metadata.name={NAME}"));
+        let notice = self.notice;
+        let name = notice.name;
+        let named = watcher::Config::default().fields(&format!("metadata.name={name}"));
         let every = watcher::Config::default();
         let namespaces = watcher::watcher(namespaces, every).default_backoff();
         let maps = watcher::watcher(maps, named).default_backoff();
@@ -130,10 +158,10 @@ impl RootPublisher {
                     Err(error) => tracing::debug!(%error, "watching namespaces"),
                 },
                 Some(event) = maps.next() => match event {
-                    Ok(event) => seen.map(event),
-                    Err(error) => tracing::debug!(%error, "watching {NAME}"),
+                    Ok(event) => seen.map(event, notice),
+                    Err(error) => tracing::debug!(%error, "watching {name}"),
                 },
-                changed = self.roots.changed() => if changed.is_err() { return Ended::Withdrawn },
+                changed = self.text.changed() => if changed.is_err() { return Ended::Withdrawn },
                 Ok(()) = self.restores.changed() => return Ended::Restored,
                 Ok(()) = self.leads.changed() => {}
                 () = tokio::time::sleep(AGAIN), if failed => {}
@@ -146,21 +174,26 @@ impl RootPublisher {
 
     /// Writes where it is missing. True when a write failed.
     async fn write(&self, seen: &mut Seen) -> bool {
-        let roots = self.roots.borrow().clone();
-        let lacking = seen.lacking(&roots);
+        let text = self.text.borrow().clone();
+        let notice = self.notice;
+        let lacking = seen.lacking(&text);
         let writes = lacking.into_iter().map(|namespace| {
-            let (client, roots) = (self.client.clone(), roots.clone());
-            async move { (apply(client, &namespace, &roots).await, namespace) }
+            let (client, text) = (self.client.clone(), text.clone());
+            async move {
+                let written = notice.apply(client, &namespace, &text).await;
+                (written, namespace)
+            }
         });
         let mut writes = pin!(stream::iter(writes).buffer_unordered(AT_ONCE));
         let mut failed = false;
         while let Some((written, namespace)) = writes.next().await {
             match written {
                 Ok(()) => {
-                    seen.held.insert(namespace, roots.to_string());
+                    seen.held.insert(namespace, text.to_string());
                 }
                 Err(error) => {
-                    tracing::warn!(%namespace, %error, "cannot write ConfigMap {NAME}");
+                    let name = notice.name;
+                    tracing::warn!(%namespace, %error, "cannot write ConfigMap {name}");
                     failed = true;
                 }
             }
@@ -169,17 +202,20 @@ impl RootPublisher {
     }
 }
 
-async fn apply(client: Client, namespace: &str, roots: &str) -> Result<(), kube::Error> {
-    let api: Api<ConfigMap> = Api::namespaced(client, namespace);
-    let map = json!({
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": NAME, "labels": {"istio.io/config": "true"}},
-        "data": {KEY: roots},
-    });
-    let params = PatchParams::apply(MANAGER).force();
-    api.patch(NAME, &params, &Patch::Apply(map)).await?;
-    Ok(())
+impl Notice {
+    async fn apply(self, client: Client, namespace: &str, text: &str) -> Result<(), kube::Error> {
+        let Self { name, key, manager } = self;
+        let api: Api<ConfigMap> = Api::namespaced(client, namespace);
+        let map = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": name, "labels": {"istio.io/config": "true"}},
+            "data": {key: text},
+        });
+        let params = PatchParams::apply(manager).force();
+        api.patch(name, &params, &Patch::Apply(map)).await?;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -187,6 +223,8 @@ mod tests {
     use super::*;
     use kube::api::ObjectMeta;
     use kube::core::PartialObjectMetaExt;
+
+    const ROOTS: Notice = Notice::ROOTS;
 
     fn namespace(name: &str) -> PartialObjectMeta<Namespace> {
         let metadata = ObjectMeta {
@@ -199,11 +237,11 @@ mod tests {
     fn map(namespace: &str, roots: &str) -> ConfigMap {
         ConfigMap {
             metadata: ObjectMeta {
-                name: Some(NAME.to_owned()),
+                name: Some(ROOTS.name.to_owned()),
                 namespace: Some(namespace.to_owned()),
                 ..ObjectMeta::default()
             },
-            data: Some([(KEY.to_owned(), roots.to_owned())].into()),
+            data: Some([(ROOTS.key.to_owned(), roots.to_owned())].into()),
             ..ConfigMap::default()
         }
     }
@@ -213,8 +251,8 @@ mod tests {
         for name in ["shop", "bank", "kube-public", "kube-system"] {
             seen.namespace(Event::InitApply(namespace(name)));
         }
-        seen.map(Event::InitApply(map("shop", "root")));
-        seen.map(Event::InitApply(map("bank", "old")));
+        seen.map(Event::InitApply(map("shop", "root")), ROOTS);
+        seen.map(Event::InitApply(map("bank", "old")), ROOTS);
         seen
     }
 
@@ -223,10 +261,10 @@ mod tests {
         let mut seen = seen();
         assert!(seen.lacking("root").is_empty(), "not all is known yet");
         seen.namespace(Event::InitDone);
-        seen.map(Event::InitDone);
+        seen.map(Event::InitDone, ROOTS);
         assert_eq!(seen.lacking("root"), ["bank", "kube-system"]);
-        seen.map(Event::Delete(map("shop", "root")));
-        seen.map(Event::Apply(map("bank", "root")));
+        seen.map(Event::Delete(map("shop", "root")), ROOTS);
+        seen.map(Event::Apply(map("bank", "root")), ROOTS);
         seen.namespace(Event::Delete(namespace("kube-system")));
         assert_eq!(seen.lacking("root"), ["shop"]);
     }
@@ -235,7 +273,7 @@ mod tests {
     fn a_namespace_that_ends_is_left_alone() {
         let mut seen = seen();
         seen.namespace(Event::InitDone);
-        seen.map(Event::InitDone);
+        seen.map(Event::InitDone, ROOTS);
         let mut ending = namespace("bank");
         ending.metadata.deletion_timestamp = Some(
             serde_json::from_str::<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>(
@@ -245,5 +283,15 @@ mod tests {
         );
         seen.namespace(Event::Apply(ending));
         assert_eq!(seen.lacking("root"), ["kube-system"]);
+    }
+
+    #[test]
+    fn what_is_withdrawn_is_written_where_it_is_only() {
+        let mut seen = seen();
+        seen.namespace(Event::InitDone);
+        seen.map(Event::InitDone, ROOTS);
+        assert_eq!(seen.lacking(""), ["bank", "shop"]);
+        seen.map(Event::Apply(map("shop", "")), ROOTS);
+        assert_eq!(seen.lacking(""), ["bank"]);
     }
 }

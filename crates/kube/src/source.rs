@@ -3,6 +3,7 @@
 use crate::credentials::{self, Needed};
 use crate::follow::Follower;
 use crate::probe;
+use crate::remote;
 use crate::shared::{Parts, Shared, Stopped};
 use crate::status::Seen;
 use crate::target::Target;
@@ -112,6 +113,7 @@ impl Source {
             mesh_config,
             tuning,
         } = self.options;
+        let own = root_namespace.clone();
         let mut targets = Target::kinds();
         targets.extend(mesh_config.map(|name| Target::mesh_config(root_namespace, name)));
         let shared = Arc::new(Shared::new(Parts {
@@ -129,6 +131,7 @@ impl Source {
             tasks.spawn(Follower::new(target, shared.clone()).run());
         }
         tasks.spawn(credentials::follow(shared.clone(), self.needed));
+        tasks.spawn(remote::follow(shared.clone(), own));
         let probed = shared.clone();
         tasks.spawn(async move { probe::run(&probed).await });
         tokio::select! {

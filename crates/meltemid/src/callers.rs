@@ -8,10 +8,11 @@ use crate::plane::Plane;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use meltemi_ca::caller::{Accepted, Certified, Nobody, identify};
-use meltemi_ca::{Authority, BadToken, Bearer, TokenKey};
+use meltemi_ca::{Authority, BadToken, Bearer, Revoked, TokenKey};
 use meltemi_kube::{BoundPod, TokenError, TokenReviewer, TokenUser};
 use meltemi_types::{ClusterId, Namespace, Secret};
 use meltemi_xds::{Account, Authenticator, Caller, Credentials, Identity, Unknown};
+use std::future::pending;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -134,6 +135,32 @@ impl Authenticator for Callers {
     ) -> BoxFuture<'static, Result<Caller, Unknown>> {
         let callers = self.clone();
         async move { callers.know(credentials).await }.boxed()
+    }
+
+    /// A certificate is, by a list of revoked ones (reliability.md T17).
+    fn withdrawn(&self, credentials: &Credentials) -> BoxFuture<'static, ()> {
+        let mut authority = self.authority.clone();
+        authority.mark_unchanged();
+        let certificates = credentials.certificates.clone();
+        async move {
+            if certificates.is_empty() {
+                return pending().await;
+            }
+            while authority.changed().await.is_ok() {
+                let revoked = authority.borrow_and_update().clone();
+                let revoked = revoked.map(|authority| authority.revoked().clone());
+                let holds = |revoked: &Arc<Revoked>| {
+                    let mut all = certificates.iter();
+                    all.any(|one| revoked.holds(&(&**one).into()))
+                };
+                if revoked.as_ref().is_some_and(holds) {
+                    return;
+                }
+            }
+            // The process ends, and streams end with it.
+            pending().await
+        }
+        .boxed()
     }
 }
 

@@ -18,6 +18,7 @@ mod issuing;
 mod node;
 mod plane;
 mod port_file;
+mod publish;
 mod pump;
 mod report;
 mod secure;

@@ -12,20 +12,20 @@ use crate::credentials::Readers;
 use crate::desk::Desk;
 use crate::issuing::Issuing;
 use crate::plane::Plane;
+use crate::publish;
 use crate::status::{Book, Status};
 use bytes::Bytes;
 use futures::stream::unfold;
 use meltemi_ca::development::{self, DevelopmentError};
 use meltemi_ca::{Authority, Connection, Lifetimes, Limits, Tls, listen};
 use meltemi_kube::{
-    AccessReviewer, Campaign, Candidate, Client, ConnectError, Lock, Patience, RootPublisher, Seen,
-    TokenReviewer, connect,
+    AccessReviewer, Campaign, Candidate, Client, ConnectError, Lock, Patience, Seen, TokenReviewer,
+    connect,
 };
 use meltemi_runtime::drain::Drain;
 use meltemi_runtime::ready::Readiness;
 use meltemi_runtime::tasks::Tasks;
 use meltemi_xds::{Guest, Peer, ServeError, Server, Unary};
-use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -34,11 +34,11 @@ use tokio::sync::{mpsc, watch};
 const WAITING: usize = 64;
 
 /// What is only there with an API server.
-struct Cluster {
-    client: Client,
-    restores: watch::Receiver<u64>,
+pub(crate) struct Cluster {
+    pub(crate) client: Client,
+    pub(crate) restores: watch::Receiver<u64>,
     /// For the lock of who publishes the roots.
-    campaign: (Campaign, watch::Receiver<bool>),
+    pub(crate) campaign: (Campaign, watch::Receiver<bool>),
 }
 
 /// What an API server, or a development authority, makes possible.
@@ -189,7 +189,8 @@ impl Secure {
         };
         tasks.critical("certificate", keeper.run(drain.clone()));
         if let Some(cluster) = cluster {
-            tasks.critical("roots", publish(cluster, roots, drain.clone()));
+            let told = (roots, signs.clone());
+            tasks.critical("roots", publish::run(cluster, told, drain.clone()));
         }
         let issuing = Issuing {
             callers,
@@ -208,38 +209,6 @@ fn candidate(config: &Config) -> Candidate {
         name: config.pod_name.as_str().into(),
         revision: revision.unwrap_or("default").into(),
     }
-}
-
-/// Publishes the root until drained, while this replica leads; then gives the lock back.
-async fn publish(
-    cluster: Cluster,
-    mut roots: watch::Receiver<Arc<str>>,
-    mut drain: Drain,
-) -> Result<(), Infallible> {
-    let Cluster {
-        client,
-        restores,
-        campaign: (mut campaign, leads),
-    } = cluster;
-    let known = roots.wait_for(|roots| !roots.is_empty());
-    tokio::select! {
-        _known = known => {}
-        () = drain.started() => return Ok(()),
-    }
-    let publisher = RootPublisher {
-        client,
-        roots,
-        leads,
-        restores,
-    };
-    // The keeper withdraws the roots when it is drained, no earlier.
-    tokio::select! {
-        () = publisher.run() => drain.started().await,
-        () = campaign.run() => {}
-        () = drain.started() => {}
-    }
-    campaign.give_back().await;
-    Ok(())
 }
 
 /// Serves from the first certificate on, until drained.

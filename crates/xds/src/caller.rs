@@ -152,6 +152,12 @@ pub trait Authenticator: Send + Sync + 'static {
     /// They prove nothing, or it cannot be told now; the caller is told why.
     fn authenticate(&self, credentials: Credentials)
     -> BoxFuture<'static, Result<Caller, Unknown>>;
+
+    /// Ends when these credentials are taken back, counted from this call: the stream that they
+    /// opened ends then. What is not overridden never ends.
+    fn withdrawn(&self, _credentials: &Credentials) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
 }
 
 impl<C: AsyncRead + Unpin> AsyncRead for Guest<C> {

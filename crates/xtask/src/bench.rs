@@ -4,6 +4,7 @@ mod cost;
 mod edit;
 mod flips;
 mod identity;
+mod rotation;
 mod spine;
 mod start;
 mod table;
@@ -20,6 +21,9 @@ pub(crate) struct Args {
     /// Which benchmark.
     #[arg(value_enum)]
     name: Name,
+    /// How long `rotation` lets certificates be replaced.
+    #[arg(long, default_value_t = 10)]
+    minutes: u32,
     /// Another control plane to measure beside ours; none of the benchmarks has one yet.
     #[arg(long, value_name = "PATH")]
     peer_bin: Option<PathBuf>,
@@ -36,6 +40,8 @@ enum Name {
     Flips,
     /// Certificates of workloads a second of one core, over TLS and gRPC, for P-256 and RSA keys.
     Identity,
+    /// 100 requests a second over mTLS while roots and certificates are replaced, and while nobody signs.
+    Rotation,
     /// 500 services, 200 equal proxies, one core: work, bytes, CPU, memory, restarts.
     Spine,
     /// From the start of the process to ready, on a cluster of 1,000 services and 10,000 pods.
@@ -52,6 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         Name::Edit => edit::run()?,
         Name::Flips => flips::run(args.inside)?,
         Name::Identity => identity::run()?,
+        Name::Rotation => rotation::run(args.minutes)?,
         Name::Spine => spine::run()?,
         Name::Start => start::run()?,
     };
@@ -59,9 +66,15 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 }
 
 /// Builds everything that is measured or measures, and says where the binaries are. Always the same
-/// packages, so that one benchmark does not make the next one build its dependencies anew.
+/// packages, so that one benchmark does not make the next one build its dependencies anew. Whoever
+/// names the directory of the binaries (`MELTEMI_BIN_DIR`) has built them.
 fn release() -> Result<PathBuf> {
-    let packages = ["--package", "meltemid", "--package", "meltemi-echo"];
+    if let Some(dir) = std::env::var_os("MELTEMI_BIN_DIR") {
+        let dir = PathBuf::from(dir);
+        shell::say(&format!("as built, in {}", dir.display()));
+        return Ok(dir);
+    }
+    let packages = ["meltemid", "meltemi-agent", "meltemi-echo"];
     let mut command = cargo(&[
         "build",
         "--release",
@@ -69,7 +82,7 @@ fn release() -> Result<PathBuf> {
         "--package",
         "meltemi-testkit",
     ]);
-    command.args(packages);
+    command.args(packages.iter().flat_map(|name| ["--package", name]));
     shell::run(
         "building for release (minutes when it is the first time)",
         &mut command,

@@ -74,9 +74,6 @@ pub(crate) fn run(filter: Option<&str>) -> Result<u8> {
 /// busy for half of the time that either takes.
 fn side_by_side(archives: &[PathBuf], others: Vec<OsString>, own: Vec<OsString>) -> Result<()> {
     let of = |suites: &[OsString]| tests(suites, archives.first(), None);
-    // It compares the whole machine with what it was, so nothing may run beside it.
-    let (node, own): (Vec<_>, Vec<_>) = own.into_iter().partition(|suite| suite == NODE);
-    let node = shell::run("running the tests of the node", &mut of(&node)?);
     let (mut own, others) = (of(&own)?, of(&others)?);
     let (own, others) = std::thread::scope(|scope| {
         let own = scope.spawn(|| {
@@ -87,7 +84,7 @@ fn side_by_side(archives: &[PathBuf], others: Vec<OsString>, own: Vec<OsString>)
         (own.join(), others)
     });
     let own = own.map_err(|_panic| anyhow!("the tests on their own node were given up"))?;
-    node.and(own).and(others)
+    own.and(others)
 }
 
 /// The command that runs these tests, one after the other: a cluster is a whole machine.

@@ -53,7 +53,7 @@ enum Task {
     },
     /// Everything that must hold before a merge.
     Ci(ci::Args),
-    /// Measure: `edit` (rename to live), `spine` (many proxies, one core).
+    /// Measure: `edit` (rename to live), `spine` (many proxies, one core), and more.
     Bench(bench::Args),
     /// Any bytes into the readers, with libFuzzer.
     Fuzz(fuzz::Args),

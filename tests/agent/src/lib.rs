@@ -2,3 +2,4 @@
 
 pub mod app;
 pub mod pod;
+pub mod relayed;

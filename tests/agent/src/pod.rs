@@ -8,8 +8,8 @@ use meltemi_testkit::http::{Client, Request, Response};
 use meltemi_testkit::lease::Lease;
 use meltemi_testkit::paths::{self, Scratch};
 use meltemi_testkit::plane::{self, Plane};
-use meltemi_testkit::process::{Process, Spec};
-use meltemi_testkit::{envoy, wait};
+use meltemi_testkit::process::Process;
+use meltemi_testkit::{agent, envoy, wait};
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// How long a start or a change may take, on a machine that is busy with other tests.
 pub const SOON: Duration = Duration::from_secs(30);
+/// How often readiness is looked at.
+const PROBE: Duration = Duration::from_millis(10);
 /// Where the application listens.
 pub const APP: u16 = 8080;
 /// Where Envoy listens for it.
@@ -102,15 +104,21 @@ impl Pod {
             root.join("etc/istio/pod/labels"),
             "app=\"shop\"\nversion=\"v1\"\n",
         )?;
-        // A container starts at the root of its files.
-        let mut spec = Spec::new("agent", "/usr/bin/env".as_ref(), self.scratch.path())
-            .option("--chdir", root)
-            .arg(program()?)
-            .arg("proxy")
-            .arg("sidecar")
-            .arg("--proxyLogLevel=info");
-        spec.env = self.environment()?;
-        self.agent = Some(Process::start(&spec)?);
+        let mut config = json!({"controlPlaneAuthPolicy": "NONE"});
+        if let (Some(all), Some(more)) = (config.as_object_mut(), self.config.as_object()) {
+            all.extend(more.clone());
+        }
+        let options = agent::Options {
+            program: program()?,
+            envoy: envoy::find()?,
+            name: "shop".into(),
+            address: self.address,
+            plane: self.grpc.to_string(),
+            root,
+            config,
+            env: self.env.clone(),
+        };
+        self.agent = Some(Process::start(&options.spec())?);
         Ok(())
     }
 
@@ -128,38 +136,9 @@ impl Pod {
     /// # Errors
     /// It is not in time; the error holds the reason and the end of the log.
     pub fn wait_ready(&mut self) -> Result<()> {
-        let found = wait::until("the pod to be ready", SOON, || {
-            if let Some(agent) = &mut self.agent {
-                agent.expect_running()?;
-            }
-            let response = self.get(15021, "/healthz/ready")?;
-            ensure!(response.status == 200, "{}", response.text());
-            Ok(Some(()))
-        });
-        found.with_context(|| self.log())
-    }
-
-    fn environment(&self) -> Result<Vec<(String, String)>> {
-        let mut config = json!({
-            "binaryPath": envoy::find()?,
-            "concurrency": 1,
-            "controlPlaneAuthPolicy": "NONE",
-            "discoveryAddress": self.grpc.to_string(),
-        });
-        if let (Some(all), Some(more)) = (config.as_object_mut(), self.config.as_object()) {
-            all.extend(more.clone());
-        }
-        let fixed = [
-            ("POD_NAME", "shop-1".to_owned()),
-            ("POD_NAMESPACE", "shop".to_owned()),
-            ("SERVICE_ACCOUNT", "shop".to_owned()),
-            ("INSTANCE_IP", self.address.to_string()),
-            ("ISTIO_META_INTERCEPTION_MODE", "NONE".to_owned()),
-            ("PROXY_CONFIG", config.to_string()),
-            ("MELTEMI_LISTEN_ADDRESS", self.address.to_string()),
-        ];
-        let fixed = fixed.map(|(name, value)| (name.to_owned(), value));
-        Ok(fixed.into_iter().chain(self.env.clone()).collect())
+        let address = self.address;
+        let ready = agent::wait_ready((self.agent()?, address), (SOON, PROBE));
+        ready.with_context(|| self.log())
     }
 
     /// Runs the agent's program with other words, in the same pod.
@@ -234,17 +213,7 @@ impl Pod {
     /// # Errors
     /// There is none in time.
     pub fn envoy(&mut self) -> Result<u32> {
-        let agent = self.agent()?.pid();
-        wait::until("the agent to have an Envoy", SOON, || {
-            for entry in std::fs::read_dir("/proc")?.flatten() {
-                // Other processes come and go while they are looked at.
-                let stat = std::fs::read_to_string(entry.path().join("stat"));
-                if let Some(pid) = stat.ok().and_then(|stat| child(&stat, agent)) {
-                    return Ok(Some(pid));
-                }
-            }
-            Ok(None)
-        })
+        agent::envoy_of(self.agent()?.pid(), SOON)
     }
 
     /// The code that the agent ends with.
@@ -274,15 +243,6 @@ impl Pod {
             Ok(self.log().contains(text).then_some(()))
         })
     }
-}
-
-/// The process id in a line of `/proc/PID/stat`, when that is an Envoy whose parent is `parent`.
-fn child(stat: &str, parent: u32) -> Option<u32> {
-    // Between fork and exec it has the agent's name.
-    let (pid, rest) = stat.split_once(" (envoy")?;
-    let (_, rest) = rest.split_once(") ")?;
-    let of = rest.split(' ').nth(1)?.parse::<u32>().ok()?;
-    (of == parent).then(|| pid.parse().ok())?
 }
 
 fn program() -> Result<PathBuf> {

@@ -2,21 +2,21 @@
 
 use anyhow::{Context, Result, ensure};
 use meltemi_agent::ads::{Course, Relay, Seen, Settings};
-use meltemi_bootstrap::{AdminAddress, Bootstrap, NodeFacts, StatsScope, XdsProtocol, XdsServer};
+use meltemi_agent_tests::relayed::{self, LONG as SOON, Proxy};
+use meltemi_bootstrap::XdsProtocol;
 use meltemi_runtime::drain::{self, Drainer};
-use meltemi_testkit::envoy::{self, Envoy};
+use meltemi_testkit::envoy::Envoy;
 use meltemi_testkit::lease::Lease;
 use meltemi_testkit::paths::{self, Scratch};
 use meltemi_testkit::plane::{self, Plane};
 use meltemi_testkit::wait;
 use serde_json::{Map, json};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::time::Duration;
+use std::path::PathBuf;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-const SOON: Duration = Duration::from_secs(60);
 const SENT: &str = "meltemi_resources_sent_total";
 
 struct Scene {
@@ -64,26 +64,21 @@ impl Scene {
             _drainer: drainer,
             _runtime: runtime,
         };
-        scene.write("shop", &objects(scene.lease.address()))?;
+        let objects = objects(scene.lease.address());
+        relayed::put(&scene.config(), "shop", &objects)?;
         scene.serve()?;
         scene.join()?;
         Ok(scene)
     }
 
-    fn write(&self, name: &str, text: &str) -> Result<()> {
-        let config = self.scratch.path().join("config");
-        std::fs::create_dir_all(&config)?;
-        let fresh = self.scratch.path().join("fresh");
-        std::fs::write(&fresh, text)?;
-        Ok(std::fs::rename(fresh, config.join(format!("{name}.yaml")))?)
+    fn config(&self) -> PathBuf {
+        self.scratch.path().join("config")
     }
 
     /// Starts a control plane and waits until the relay has it.
     fn serve(&mut self) -> Result<()> {
-        let config = self.scratch.path().join("config");
-        let logs = self.scratch.path().to_path_buf();
-        let binary = paths::binary("meltemid")?;
-        let mut options = plane::Options::new(binary, config.display().to_string(), logs);
+        let (config, logs) = (self.config().display().to_string(), self.scratch.path());
+        let mut options = plane::Options::new(paths::binary("meltemid")?, config, logs.into());
         options.grpc = self.grpc;
         self.plane = Some(Plane::start(&options)?);
         Ok(())
@@ -106,35 +101,22 @@ impl Scene {
     /// Starts an Envoy and waits until it serves.
     fn join(&mut self) -> Result<()> {
         let address = self.lease.address();
-        let id = format!("sidecar~{address}~shop-1.shop~shop.svc.cluster.local");
-        let mut node = NodeFacts::new(id, "shop.shop".into());
-        node.metadata = Map::from_iter([
-            ("DNS_CAPTURE".to_owned(), json!("true")),
-            ("INSTANCE_IPS".to_owned(), json!(address.to_string())),
-            ("INTERCEPTION_MODE".to_owned(), json!("NONE")),
-            ("LABELS".to_owned(), json!({"app": "shop"})),
-            ("NAME".to_owned(), json!("shop-1")),
-            ("NAMESPACE".to_owned(), json!("shop")),
-        ]);
-        let bootstrap = Bootstrap {
-            node,
-            xds: XdsServer::Uds(self.sockets.path().join("XDS").display().to_string()),
-            protocol: self.protocol,
-            admin: AdminAddress {
-                address: address.to_string(),
-                port: 0,
-            },
-            stats: StatsScope::All,
-            static_resources: None,
+        let proxy = Proxy {
+            pod: "shop-1",
+            account: "shop",
+            address,
+            metadata: Map::from_iter([
+                ("DNS_CAPTURE".to_owned(), json!("true")),
+                ("INSTANCE_IPS".to_owned(), json!(address.to_string())),
+                ("INTERCEPTION_MODE".to_owned(), json!("NONE")),
+                ("LABELS".to_owned(), json!({"app": "shop"})),
+                ("NAME".to_owned(), json!("shop-1")),
+                ("NAMESPACE".to_owned(), json!("shop")),
+            ]),
         };
-        let options = envoy::Options {
-            name: "shop-1-envoy".into(),
-            concurrency: 1,
-            dir: self.scratch.path().to_path_buf(),
-        };
-        let envoy = Envoy::start(&envoy::find()?, &bootstrap.to_json(), &options)?;
-        envoy.admin().wait_live(SOON)?;
-        self.envoy = Some(envoy);
+        let socket = self.sockets.path().join("XDS");
+        let places = (socket.as_path(), self.scratch.path());
+        self.envoy = Some(relayed::envoy(&proxy, self.protocol, places)?);
         Ok(())
     }
 
@@ -154,12 +136,8 @@ impl Scene {
 
     /// Adds a Service and waits until Envoy has its cluster.
     fn change(&self, name: &str) -> Result<()> {
-        self.write(name, &service(name))?;
+        relayed::add_service(&self.config(), name, self.envoy()?)?;
         let cluster = format!("{name}.shop.svc.cluster.local");
-        wait::until(&format!("the cluster of {name}"), SOON, || {
-            let dump = self.envoy()?.admin().get("/clusters")?;
-            Ok(dump.contains(&cluster).then_some(()))
-        })?;
         wait::until(&format!("the name of {name}"), SOON, || {
             Ok(self
                 .seen
@@ -261,25 +239,6 @@ fn an_envoy_starts_alone_over_the_state_of_the_world() -> Result<()> {
     alone("agent-alone-sotw", XdsProtocol::Sotw)
 }
 
-fn service(name: &str) -> String {
-    let number = name.len();
-    format!(
-        "apiVersion: v1
-kind: Service
-metadata:
-  name: {name}
-  namespace: shop
-spec:
-  clusterIP: 240.9.0.{number}
-  selector:
-    app: shop
-  ports:
-  - name: http
-    port: 9080
-"
-    )
-}
-
 /// A pod whose Envoy has a listener, routes, clusters and endpoints.
 fn objects(address: Ipv4Addr) -> String {
     format!(
@@ -318,6 +277,6 @@ spec:
     hosts:
     - ./*
 ",
-        service("shop")
+        relayed::service("shop")
     )
 }

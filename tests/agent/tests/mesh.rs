@@ -7,22 +7,22 @@ use meltemi_agent::ads::{self, Relay, Seen};
 use meltemi_agent::files::Files;
 use meltemi_agent::identity::{Algorithm, Authority, Grace, Held, Identity, Settings, Source};
 use meltemi_agent::upstream::Upstream;
-use meltemi_bootstrap::{AdminAddress, Bootstrap, NodeFacts, StatsScope, XdsProtocol, XdsServer};
+use meltemi_agent_tests::relayed::{self, LONG as SOON, Proxy};
+use meltemi_bootstrap::XdsProtocol;
 use meltemi_runtime::drain::{self, Drain, Drainer};
-use meltemi_testkit::envoy::{self, Envoy};
+use meltemi_testkit::envoy::Envoy;
 use meltemi_testkit::paths::{self, Scratch};
 use meltemi_testkit::plane::{self, Plane};
 use meltemi_testkit::reviews::{Reviews, Token};
 use meltemi_testkit::wait;
 use meltemi_types::Secret;
-use serde_json::{Value, json};
-use std::net::{SocketAddr, TcpListener};
+use serde_json::{Map, Value, json};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-const SOON: Duration = Duration::from_secs(60);
 const ROOT: &str = "/api/v1/namespaces/shop/configmaps/istio-ca-root-cert";
 const NAME: &str = "istiod.istio-system.svc";
 
@@ -138,57 +138,23 @@ impl Stage {
     }
 
     fn envoy(&self) -> Result<Envoy> {
-        let id = "sidecar~127.0.0.1~web-0.shop~shop.svc.cluster.local";
-        let mut node = NodeFacts::new(id.into(), "web.shop".into());
-        let metadata = &mut node.metadata;
-        metadata.insert("INTERCEPTION_MODE".into(), json!("NONE"));
-        metadata.insert("SERVICE_ACCOUNT".into(), json!("web"));
-        let bootstrap = Bootstrap {
-            node,
-            xds: XdsServer::Uds(self.sockets.path().join("XDS").display().to_string()),
-            protocol: XdsProtocol::Delta,
-            admin: AdminAddress {
-                address: "127.0.0.1".into(),
-                port: 0,
-            },
-            stats: StatsScope::All,
-            static_resources: None,
+        let proxy = Proxy {
+            pod: "web-0",
+            account: "web",
+            address: Ipv4Addr::LOCALHOST,
+            metadata: Map::from_iter([
+                ("INTERCEPTION_MODE".to_owned(), json!("NONE")),
+                ("SERVICE_ACCOUNT".to_owned(), json!("web")),
+            ]),
         };
-        let options = envoy::Options {
-            name: "web-0-envoy".into(),
-            concurrency: 1,
-            dir: self.scratch.path().to_path_buf(),
-        };
-        let envoy = Envoy::start(&envoy::find()?, &bootstrap.to_json(), &options)?;
-        envoy.admin().wait_live(SOON)?;
-        Ok(envoy)
+        let socket = self.sockets.path().join("XDS");
+        let places = (socket.as_path(), self.scratch.path());
+        relayed::envoy(&proxy, XdsProtocol::Delta, places)
     }
 
-    /// Adds a Service and waits until Envoy has its cluster.
     fn change(&self, envoy: &Envoy, name: &str) -> Result<()> {
-        let config = self.path("config");
-        std::fs::write(config.join(format!("{name}.yaml")), service(name))?;
-        let cluster = format!("{name}.shop.svc.cluster.local");
-        wait::until(&format!("the cluster of {name}"), SOON, || {
-            let clusters = envoy.admin().get("/clusters")?;
-            Ok(clusters.contains(&cluster).then_some(()))
-        })
+        relayed::add_service(&self.path("config"), name, envoy)
     }
-}
-
-fn service(name: &str) -> String {
-    format!(
-        "apiVersion: v1
-kind: Service
-metadata:
-  name: {name}
-  namespace: shop
-spec:
-  ports:
-  - name: http
-    port: 9080
-"
-    )
 }
 
 fn serial(held: &Held) -> Option<String> {

@@ -1,11 +1,11 @@
 //! The agent as a process: it starts a real Envoy, says when it is ready, takes leave without a
 //! failed request, and neither outlives the other.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use meltemi_agent_tests::app::{Answer, App};
 use meltemi_agent_tests::pod::{APP, INBOUND, Pod, SOON, kill};
 use meltemi_testkit::http::{Client, Request};
-use meltemi_testkit::{envoy, wait};
+use meltemi_testkit::{agent, envoy, wait};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -55,21 +55,13 @@ fn a_pod_becomes_ready_and_can_be_asked() -> Result<()> {
         "{}",
         door.text()
     );
-    let memory = memory(pod.agent()?.pid())?;
+    let memory = agent::memory(pod.agent()?.pid())?;
     println!(
         "ready after {} ms, the agent holds {memory} KiB",
         elapsed.as_millis()
     );
     ensure!(memory < MEMORY, "the agent holds {memory} KiB");
     pod.agent()?.stop(SOON).map(drop)
-}
-
-/// Resident memory of a process, in KiB.
-fn memory(pid: u32) -> Result<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|rest| rest.split_whitespace().next());
-    Ok(number.context("no VmRSS")?.parse()?)
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 pub mod calls;
 pub mod golden;
+pub mod https;
 pub mod inventory;
 pub mod istioctl;
 pub mod load;

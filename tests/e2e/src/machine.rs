@@ -1,4 +1,5 @@
-//! The machine outside of every cluster, before and after: what differs is a trace.
+//! The machine outside of every cluster, before and after: what differs is a trace. Other clusters
+//! may run meanwhile; what has their name is theirs.
 
 use anyhow::Result;
 use std::collections::BTreeSet;
@@ -16,6 +17,12 @@ impl Machine {
     /// # Errors
     /// The system does not say.
     pub fn now(name: &str) -> Result<Self> {
+        let mut all = Self::all(name)?;
+        all.0.retain(|line| !of_another(line, name));
+        Ok(all)
+    }
+
+    fn all(name: &str) -> Result<Self> {
         let mut seen = BTreeSet::new();
         let run = format!("/cluster/run/{name}/");
         for line in std::fs::read_to_string("/proc/self/mountinfo")?.lines() {
@@ -59,6 +66,13 @@ impl Machine {
     }
 }
 
+/// Whether this is about a cluster of another name: each is called `meltemi-NAME` on the machine.
+fn of_another(line: &str, name: &str) -> bool {
+    let named = line.split_once("meltemi-").map(|(_, rest)| rest);
+    let end = |c: char| !c.is_ascii_alphanumeric() && c != '-';
+    named.is_some_and(|rest| rest.split(end).next() != Some(name))
+}
+
 fn list(folder: &Path, seen: &mut BTreeSet<String>) {
     if let Ok(entries) = std::fs::read_dir(folder) {
         seen.extend(
@@ -66,5 +80,19 @@ fn list(folder: &Path, seen: &mut BTreeSet<String>) {
                 .flatten()
                 .map(|entry| entry.path().display().to_string()),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_another;
+
+    #[test]
+    fn only_what_has_another_name_is_of_another() {
+        assert!(of_another("mount /run/netns/meltemi-e2e-shared", "e2e"));
+        assert!(of_another("/sys/fs/cgroup/pids/meltemi-two", "e2e"));
+        assert!(!of_another("mount /run/netns/meltemi-e2e", "e2e"));
+        assert!(!of_another("/sys/fs/cgroup/pids/meltemi-e2e/x", "e2e"));
+        assert!(!of_another("/var/lib/kubelet", "e2e"));
     }
 }

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use meltemi_e2e::mesh::{self, GATEWAY, Mesh, SYSTEM};
-use meltemi_e2e::{Target, calls};
+use meltemi_e2e::{Target, calls, https};
 use meltemi_testkit::cluster::access::Kubectl;
 use meltemi_testkit::paths;
 use meltemi_testkit::wait;
@@ -407,6 +407,8 @@ fn a_bookshop_of_hand_made_sidecars_does_what_its_yaml_says() -> Result<()> {
     let shop = Storefront(kubectl);
     samples(kubectl, &shop)?;
     reported(kubectl)?;
+    let pod = ["deployment/storefront-v1", SPACE, "--container=shell"];
+    https::serves(kubectl, &pod)?;
     sorts(kubectl, &shop)?;
     story(kubectl, &shop)?;
     patience(kubectl, &shop)?;

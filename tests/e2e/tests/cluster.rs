@@ -79,7 +79,7 @@ fn in_client(cluster: &Cluster, words: &[&str]) -> Result<String> {
 }
 
 #[test]
-fn pods_run_and_services_answer_by_address_and_by_name() -> Result<()> {
+fn pods_run_and_services_answer_beside_another_cluster() -> Result<()> {
     let before = Machine::now("e2e")?;
     let cluster = up("e2e", &["echo", "tools"])?;
     let kubectl = cluster.kubectl();
@@ -109,11 +109,33 @@ fn pods_run_and_services_answer_by_address_and_by_name() -> Result<()> {
     )?;
     in_client(&cluster, &["wget", "-qO-", "http://echo.shop/after"])?;
 
+    let other = up("e2e-two", &[])?;
+    let seen = other
+        .kubectl()
+        .run(&["get", "namespaces", "--output=name"])?;
+    ensure!(!seen.contains("shop"), "{seen}");
     cluster.down()?;
+    goes_on(&other)?;
     let traces = Machine::now("e2e")?.traces_since(&before);
     ensure!(traces.is_empty(), "left behind: {traces:#?}");
     let run = Places::of("e2e")?.run().to_path_buf();
     ensure!(!run.exists(), "{} is left behind", run.display());
+    other.down()
+}
+
+/// A cluster whose neighbour has ended.
+fn goes_on(cluster: &Cluster) -> Result<()> {
+    let node = cluster.kubectl().run(&["get", "--raw", "/readyz"])?;
+    ensure!(node == "ok", "{node}");
+    // The wrapper of ctr finds containerd's client also when it is itself on the PATH.
+    let wrappers = cluster.places().wrappers();
+    let path = std::env::var("PATH")?;
+    let images = Command::new(wrappers.join("ctr"))
+        .args(["images", "list", "--quiet"])
+        .env("PATH", format!("{}:{path}", wrappers.display()))
+        .output()?;
+    let images = String::from_utf8(images.stdout)?;
+    ensure!(images.contains("docker.io/meltemi/pause:dev"), "{images}");
     Ok(())
 }
 
@@ -170,26 +192,4 @@ fn what_a_killed_test_leaves_is_swept_away_and_what_lives_is_not() -> Result<()>
     ensure!(!is_dead, "the run of a dead process is still there");
     ensure!(is_alive, "the run of a living process is gone");
     Ok(())
-}
-
-#[test]
-fn two_run_side_by_side() -> Result<()> {
-    let one = up("e2e-one", &[])?;
-    let two = up("e2e-two", &[])?;
-    one.kubectl().run(&["create", "namespace", "only-in-one"])?;
-    let seen = two.kubectl().run(&["get", "namespaces", "--output=name"])?;
-    ensure!(!seen.contains("only-in-one"), "{seen}");
-    one.down()?;
-    let node = two.kubectl().run(&["get", "--raw", "/readyz"])?;
-    ensure!(node == "ok", "{node}");
-    // The wrapper of ctr finds containerd's client also when it is itself on the PATH.
-    let wrappers = two.places().wrappers();
-    let path = std::env::var("PATH")?;
-    let images = Command::new(wrappers.join("ctr"))
-        .args(["images", "list", "--quiet"])
-        .env("PATH", format!("{}:{path}", wrappers.display()))
-        .output()?;
-    let images = String::from_utf8(images.stdout)?;
-    ensure!(images.contains("docker.io/meltemi/pause:dev"), "{images}");
-    two.down()
 }

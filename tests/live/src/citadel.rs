@@ -11,7 +11,7 @@ use meltemi_testkit::plane::{Options, Plane};
 use meltemi_testkit::reviews::{Reviews, Token};
 use meltemi_testkit::wait;
 use serde_json::{Map, Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const SECRET: &str = "/api/v1/namespaces/istio-system/secrets/istio-ca-secret";
 const CACERTS: &str = "/api/v1/namespaces/istio-system/secrets/cacerts";
@@ -38,6 +38,19 @@ impl Citadel {
     /// # Errors
     /// It does not start.
     pub fn start(name: &str, env: &[(&str, &str)], files: Files<'_>) -> Result<Self> {
+        Self::start_after(name, (env, files), |_, _| Ok(()))
+    }
+
+    /// The same, with something done before it starts: to what the API server has, and to the
+    /// directory of its configuration.
+    ///
+    /// # Errors
+    /// It does not start, or that fails.
+    pub fn start_after(
+        name: &str,
+        (env, files): (&[(&str, &str)], Files<'_>),
+        before: impl FnOnce(&Reviews, &Path) -> Result<()>,
+    ) -> Result<Self> {
         let scratch = Scratch::new(name)?;
         let path = |name: &str| scratch.path().join(name);
         std::fs::create_dir(path("config"))?;
@@ -50,6 +63,7 @@ impl Citadel {
         if !files.is_empty() {
             reviews.put(CACERTS, secret(&openssl, files)?);
         }
+        before(&reviews, &path("config"))?;
         let config = path("config").display().to_string();
         let dir = scratch.path().to_path_buf();
         let mut options = Options::new(paths::binary("meltemid")?, config, dir);

@@ -7,10 +7,12 @@
 
 #[cfg(feature = "ads")]
 pub mod ads_client;
+pub mod agent;
 pub mod api_server;
 #[cfg(feature = "ads")]
 pub mod caller;
 pub mod cluster;
+pub mod couple;
 pub mod envoy;
 pub mod guard;
 pub mod helm;

@@ -6,6 +6,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// Makes keys and certificates in a directory.
 #[derive(Clone, Debug)]
@@ -171,6 +172,17 @@ impl Openssl {
         let said = self.run(&["x509", "-in", "numbered.pem", "-noout", "-serial"])?;
         let (_, number) = said.trim().split_once('=').context("no serial=")?;
         Ok(number.to_owned())
+    }
+
+    /// Makes sure that a certificate counts for so long, in whole seconds.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn lasts(&self, certificate: &str, left: Duration) -> Result<()> {
+        self.write("lasting.pem", certificate)?;
+        let seconds = left.as_secs().to_string();
+        let words = ["x509", "-in", "lasting.pem", "-noout", "-checkend"];
+        self.run(&[&words[..], &[&seconds]].concat()).map(drop)
     }
 
     /// A list of revoked certificates by `signer` with these numbers.

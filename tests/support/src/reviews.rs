@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What it knows.
 #[derive(Debug, Default)]
@@ -25,6 +25,8 @@ pub(crate) struct State {
     pub(crate) objects: BTreeMap<String, Value>,
     /// Who may list the Secrets of which namespace.
     pub(crate) readers: Vec<(String, String)>,
+    /// Whether somebody may is not answered for now.
+    pub(crate) access_held: bool,
     /// The `spec` of each review.
     pub(crate) reviewed: Vec<Value>,
     /// No token is reviewed: it fails.
@@ -40,6 +42,8 @@ pub(crate) struct State {
 pub struct Reviews {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
+    /// Told when answers are held no more.
+    released: Arc<Condvar>,
 }
 
 impl Reviews {
@@ -52,6 +56,7 @@ impl Reviews {
         let reviews = Self {
             address: listener.local_addr()?,
             state: Arc::default(),
+            released: Arc::default(),
         };
         for name in namespaces {
             let path = format!("/api/v1/namespaces/{name}");
@@ -108,6 +113,26 @@ impl Reviews {
     pub fn let_read(&self, namespace: &str, account: &str) {
         let user = format!("system:serviceaccount:{namespace}:{account}");
         self.state().readers.push((namespace.to_owned(), user));
+    }
+
+    /// A service account may do so no more.
+    pub fn let_read_no_more(&self, namespace: &str, account: &str) {
+        let user = format!("system:serviceaccount:{namespace}:{account}");
+        let reader = (namespace.to_owned(), user);
+        self.state().readers.retain(|one| *one != reader);
+    }
+
+    /// Whether the question who may do so stays without an answer from now on.
+    pub fn hold_access(&self, held: bool) {
+        self.state().access_held = held;
+        self.released.notify_all();
+    }
+
+    /// What it knows, once answers to that question are not held.
+    pub(crate) fn released(&self) -> MutexGuard<'_, State> {
+        let state = self.state();
+        let waits = self.released.wait_while(state, |state| state.access_held);
+        waits.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether reviews of tokens fail from now on.

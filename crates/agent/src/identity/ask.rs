@@ -1,7 +1,7 @@
 //! Asks an authority to sign a new key (platform.md 4.1). The token is read for each request, and sent
 //! only after the handshake.
 
-use super::key::Algorithm;
+use super::key::{self, Algorithm};
 use super::material::{Material, Unusable};
 use super::mounted::Mounted;
 use super::schedule::Grace;
@@ -63,8 +63,7 @@ pub(super) enum AskError {
 impl Authority {
     /// A certificate on a new key.
     pub(super) async fn ask(&self) -> Result<Material, AskError> {
-        let (algorithm, id) = (self.algorithm, self.id.clone());
-        let made = tokio::task::spawn_blocking(move || algorithm.request(&id)).await??;
+        let made = self.made().await?;
         let proof = self.proof();
         let channel = self.upstream.connect(proof.as_ref()).await?;
         let mut client =
@@ -84,6 +83,16 @@ impl Authority {
             address: address(),
             why,
         })
+    }
+
+    /// A new key. Only an RSA key takes so long that everybody would wait for it.
+    async fn made(&self) -> Result<key::Request, AskError> {
+        let algorithm = self.algorithm;
+        if algorithm.is_quick() {
+            return Ok(algorithm.request(&self.id)?);
+        }
+        let id = self.id.clone();
+        Ok(tokio::task::spawn_blocking(move || algorithm.request(&id)).await??)
     }
 
     /// The certificate that proves us, while it counts.

@@ -41,6 +41,14 @@ impl Algorithm {
         }
     }
 
+    /// True when a key is made within a millisecond.
+    pub(super) fn is_quick(self) -> bool {
+        match self {
+            Self::P256 | Self::P384 => true,
+            Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096 => false,
+        }
+    }
+
     /// A new key, and the request for a certificate of `id` on it. An RSA key takes a while.
     pub(super) fn request(self, id: &SpiffeId) -> Result<Request, rcgen::Error> {
         let key = self.key()?;

@@ -57,9 +57,9 @@ async fn a_trusted_authority_signs_for_the_token_and_is_asked_with_the_newest() 
     assert_eq!(told[0].seconds, 3600);
 }
 
-/// T15, T20: what does not prove who it is, is told nothing.
+/// What does not prove who it is, is told nothing.
 #[tokio::test]
-async fn the_token_never_leaves_to_a_server_that_is_not_trusted() {
+async fn t15_the_token_never_leaves_to_a_server_that_is_not_trusted() {
     let dir = tempfile::tempdir().unwrap();
     let past = SystemTime::now() - Duration::from_secs(7200);
     let over = (past, past + Duration::from_secs(3600));
@@ -75,6 +75,12 @@ async fn the_token_never_leaves_to_a_server_that_is_not_trusted() {
         assert!(error.contains("is not trusted as"), "{case}: {error}");
         assert!(desk.told.lock().unwrap().is_empty(), "{case}");
     }
+}
+
+/// Roots are those of the file, as it is now, or there are none.
+#[tokio::test]
+async fn t20_without_roots_nobody_is_trusted() {
+    let dir = tempfile::tempdir().unwrap();
     let (authority, desk) = authority(dir.path()).await;
     let swapped = Root::new("root").pem;
     for (case, roots, says) in [
@@ -103,7 +109,7 @@ async fn the_token_never_leaves_to_a_server_that_is_not_trusted() {
 
 /// Without roots there is plaintext, and a token must not be on it.
 #[tokio::test]
-async fn no_token_is_sent_in_plaintext() {
+async fn t15_no_token_is_sent_in_plaintext() {
     let dir = tempfile::tempdir().unwrap();
     let (mut authority, _desk) = authority(dir.path()).await;
     let mut metadata = tonic::metadata::MetadataMap::new();

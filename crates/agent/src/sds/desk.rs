@@ -5,6 +5,7 @@
 
 use super::Sources;
 use super::name::Name;
+use super::revoked;
 use crate::files::Changes;
 use crate::identity::Material;
 use crate::identity::{certified, pair};
@@ -20,7 +21,8 @@ use meltemi_types::Secret;
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 /// What is answered for a name.
 #[derive(Clone, Debug)]
@@ -39,6 +41,8 @@ pub(super) struct Desk {
     sources: Sources,
     changes: Changes,
     revoked: Option<PathBuf>,
+    /// Why lists were not told, as far as it was said.
+    gaps: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Desk {
@@ -51,6 +55,7 @@ impl Desk {
             sources,
             changes,
             revoked,
+            gaps: Arc::default(),
         }
     }
 
@@ -80,7 +85,10 @@ impl Desk {
                 None => return Answer::Later,
             },
             Name::Roots => match held() {
-                Some(held) => self.roots(&merged(&held.roots, &self.sources.bundle.borrow())),
+                Some(held) => {
+                    let roots = merged(&held.roots, &self.sources.bundle.borrow());
+                    self.roots(&roots, &held.chain)
+                }
                 None => return Answer::Later,
             },
             Name::FilePair { chain, key } => match self.pair(&chain, &key) {
@@ -104,25 +112,40 @@ impl Desk {
         }
     }
 
-    /// Roots, with the revocation list when there is one.
-    fn roots(&self, pem: &[u8]) -> (Vec<u8>, Type) {
-        let list = self.revoked.as_ref().filter(|path| path.exists());
-        let list = list.and_then(|path| read(path).ok());
+    /// Roots, with the lists of revoked certificates when Envoy can be told of them.
+    fn roots(&self, pem: &[u8], chain: &[u8]) -> (Vec<u8>, Type) {
+        let list = self.lists(pem, chain);
         let mut public = pem.to_vec();
         public.extend(list.iter().flatten());
         let context = CertificateValidationContext {
             trusted_ca: Some(inline(pem.to_vec())),
+            // Only who signs leaves needs a list, so that roots above need none.
+            only_verify_leaf_cert_crl: list.is_some(),
             crl: list.map(inline),
             ..CertificateValidationContext::default()
         };
         (public, Type::ValidationContext(context))
     }
 
+    /// The lists that speak for these roots; why there are none is said once.
+    fn lists(&self, pem: &[u8], chain: &[u8]) -> Option<Vec<u8>> {
+        let path = self.revoked.as_ref().filter(|path| path.exists())?;
+        let text = said(path, read(path))?;
+        let lists = revoked::lists(&text, (pem, chain), SystemTime::now());
+        let gap = lists.as_ref().err().map(ToString::to_string);
+        let mut gaps = self.gaps.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(gap) = gap.filter(|gap| gaps.insert(gap.clone())) {
+            let path = path.display();
+            tracing::warn!(%path, gap, "revoked certificates are not refused: Envoy would refuse others too");
+        }
+        lists.ok().flatten()
+    }
+
     fn file_roots(&self, path: &Path) -> Option<(Vec<u8>, Type)> {
         self.sources.files.follow(path);
         let pem = said(path, read(path))?;
         let found = said(path, certified("roots", &pem))?;
-        (!found.is_empty()).then(|| self.roots(&pem))
+        (!found.is_empty()).then(|| self.roots(&pem, &[]))
     }
 
     fn pair(&self, chain: &Path, key: &Path) -> Option<(Vec<u8>, Type)> {

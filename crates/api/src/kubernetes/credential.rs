@@ -15,6 +15,14 @@ use std::collections::BTreeMap;
 /// The types whose content a proxy may get.
 const TYPES: [&str; 4] = ["", "Opaque", "generic", "kubernetes.io/tls"];
 
+/// The label of a Secret that names another cluster by a kubeconfig.
+pub const REMOTE: &str = "istio/multiCluster";
+/// What is wrong with such a Secret.
+pub const REMOTE_MESSAGE: &str =
+    "remote clusters are not supported yet: its kubeconfig is not read, and nobody connects there";
+/// What to do about it.
+pub const REMOTE_REMEDY: &str = "remove the label istio/multiCluster, or the Secret";
+
 /// What a Secret says of certificates. Nothing of it was judged yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Credential {

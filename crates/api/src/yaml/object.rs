@@ -8,7 +8,7 @@ use super::{Admission, reader};
 use crate::check::{Check, Findings};
 use crate::extensions::{TrafficExtension, WasmPlugin};
 use crate::kinds::Kind;
-use crate::kubernetes::{self, Watched};
+use crate::kubernetes::{self, REMOTE, Watched};
 use crate::meta::Positions;
 use crate::networking::destination_rule::DestinationRule;
 use crate::networking::envoy_filter::EnvoyFilter;
@@ -83,6 +83,10 @@ impl Draft<'_> {
         }
         self.problems.append(&mut problems);
         let (metadata, spec) = whole?.split();
+        let mut labels = metadata.labels.iter().flatten();
+        if T::KIND == Kind::Secret && labels.any(|(k, v)| k == REMOTE && v == "true") {
+            self.problems.push(Problem::remote());
+        }
         let mut found = self.findings();
         T::check(&spec, &mut found);
         let before = self.problems.len();

@@ -4,6 +4,7 @@ use super::scalar::Scalar;
 use super::suggest;
 use super::tree::{Mark, Node, Value};
 use crate::check::Finding;
+use crate::kubernetes::{REMOTE_MESSAGE, REMOTE_REMEDY};
 use meltemi_types::{Code, FieldPath, Severity};
 use serde::de;
 use std::fmt;
@@ -48,6 +49,16 @@ impl Problem {
                 format!("{kind} is recognised, but has no effect yet"),
                 "everything else in the file is used".into(),
             )
+        }
+    }
+
+    /// A Secret that names another cluster.
+    pub(crate) fn remote() -> Self {
+        let path = FieldPath::new("metadata.labels");
+        let (message, remedy) = (REMOTE_MESSAGE.to_owned(), REMOTE_REMEDY.to_owned());
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(Code::RemoteCluster, path, message, remedy)
         }
     }
 

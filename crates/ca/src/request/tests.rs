@@ -104,3 +104,34 @@ fn rsa_keys_are_neither_short_nor_careless() {
         assert_eq!(rsa_kind(&key).is_ok(), good, "{bytes} {exponent:?}");
     }
 }
+
+/// Made by other libraries, their keys thrown away: Go 1.26 (`x509.CreateCertificateRequest`) and
+/// the keytool of Java 17 (`-certreq`), each with names, which do not count; Java's with the
+/// identifier of the key too, and in the older label.
+#[test]
+fn requests_of_go_and_java_are_read() {
+    for (text, kind) in [
+        (
+            include_str!("../../testdata/requests/go-p256.pem"),
+            KeyKind::P256,
+        ),
+        (
+            include_str!("../../testdata/requests/go-rsa.pem"),
+            KeyKind::Rsa,
+        ),
+        (
+            include_str!("../../testdata/requests/java-p256.pem"),
+            KeyKind::P256,
+        ),
+        (
+            include_str!("../../testdata/requests/java-rsa.pem"),
+            KeyKind::Rsa,
+        ),
+    ] {
+        let request = Request::read(text).unwrap();
+        assert_eq!(request.kind(), kind);
+        // A tool may end lines as Windows does.
+        let other = text.replace("\r\n", "\n").replace('\n', "\r\n");
+        assert_eq!(Request::read(&other), Ok(request));
+    }
+}

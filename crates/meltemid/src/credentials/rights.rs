@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_yes_counts_for_a_minute_and_a_no_for_ten_seconds() {
+    fn t08_a_yes_counts_for_a_minute_and_a_no_for_ten_seconds() {
         let (mut rights, mut asked) = Rights::new();
         let (who, start) = (account(), Instant::now());
         assert_eq!(rights.of(&who, start), Right::Unknown);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_yes_counts_for_ten_minutes_while_nobody_answers() {
+    fn t08_the_last_yes_counts_for_ten_minutes_while_nobody_answers() {
         let (mut rights, mut asked) = Rights::new();
         let (who, start) = (account(), Instant::now());
         rights.decided(&who, (Some(true), start));

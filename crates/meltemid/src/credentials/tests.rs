@@ -118,7 +118,7 @@ fn forms(namespace: &str) -> [(String, bool); 5] {
 }
 
 #[test]
-fn sds_matrix() {
+fn t06_sds_matrix() {
     let (certificate, key) = pair();
     let names: Vec<String> = ["shop", "bank"]
         .iter()
@@ -168,7 +168,7 @@ fn nobody_gets_a_key_who_is_not_proved() {
 }
 
 #[test]
-fn what_nobody_names_is_given_to_nobody() {
+fn t07_what_nobody_names_is_given_to_nobody() {
     let (certificate, key) = pair();
     let mut stage = Stage::new(&["kubernetes://other".into()]);
     stage.supply.take(&secret("shop", (&certificate, &key)));
@@ -220,7 +220,7 @@ fn a_changed_secret_goes_to_who_asked_and_a_broken_one_to_nobody() {
 }
 
 #[test]
-fn a_right_that_is_gone_gives_nothing_new_and_an_outage_takes_nothing_away() {
+fn t08_a_right_that_is_gone_gives_nothing_new_and_an_outage_takes_nothing_away() {
     let (one, two) = (pair(), pair());
     let name = "kubernetes://web";
     let mut stage = Stage::new(&[name.into()]);

@@ -104,6 +104,8 @@ codes! {
         "The control plane cannot reach the API server. What was read last stays in force, and proxies are served; changes arrive once the API server answers again.";
     KindGone = 503, "A security kind is no longer served",
         "The API server has served a security kind and no longer knows it, as when its CustomResourceDefinition is deleted. The objects that were read last stay in force: without them traffic would be allowed that was denied. Install the definition again, or delete the objects first.";
+    RemoteCluster = 504, "A remote cluster, which is not read",
+        "A Secret with the label istio/multiCluster=true names another cluster by a kubeconfig. Remote clusters are not supported yet: the kubeconfig is not read, nobody connects to the server in it, and no program of it is run. Everything else is served. Remove the label or the Secret to end the warning.";
     CredentialMissing = 601, "A credential that is not there",
         "A Gateway or a DestinationRule names a Secret or ConfigMap that does not exist in the namespace of the proxy, or that the control plane may not read. TLS connections there are reset until it comes; everything else is served. Create it in the namespace of the gateway's pods, or correct credentialName.";
     CredentialInvalid = 602, "A credential that cannot be used",

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::stream::{BoxStream, iter, unfold};
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use tokio::sync::watch;
@@ -112,6 +113,14 @@ async fn admit<S: Source>(shared: &Shared<S>, accepted: &Accepted) -> Result<Cal
     })
 }
 
+/// Ends when what the caller shows is taken back.
+fn withdrawn(accepted: &Accepted) -> BoxFuture<'static, ()> {
+    match &accepted.authenticator {
+        Some(authenticator) => authenticator.withdrawn(&accepted.credentials),
+        None => pending().boxed(),
+    }
+}
+
 /// When a stream of the caller ends, so that it is proved again who calls: at the latest when the
 /// proof ends, else after its age, which `salt` moves by a tenth at most.
 fn end(caller: &Caller, age: Duration, salt: u64) -> Option<Instant> {
@@ -135,6 +144,8 @@ async fn open<W: Wire, S: Source>(
     accepted: Accepted,
     mut requests: Requests<W>,
 ) -> Result<Option<Stage<W, S>>, Status> {
+    // From before it is told who calls: nothing that is taken back meanwhile is missed.
+    let withdrawn = withdrawn(&accepted);
     let caller = admit(&shared, &accepted).await?;
     let most = shared.limits.streams_of_proxy;
     let place = shared.crowd.enter(&caller.identity, most)?;
@@ -151,6 +162,7 @@ async fn open<W: Wire, S: Source>(
         shared,
         requests,
         drained: accepted.drained,
+        withdrawn,
         _place: place,
     };
     match XdsType::question(W::asks(&request).type_url) {
@@ -165,6 +177,7 @@ struct Opened<W: Wire, S: Source> {
     shared: Arc<Shared<S>>,
     requests: Requests<W>,
     drained: watch::Receiver<()>,
+    withdrawn: BoxFuture<'static, ()>,
     end: Option<Instant>,
     asker: Asker,
     _place: Option<Place>,
@@ -177,6 +190,7 @@ impl<W: Wire, S: Source> Opened<W, S> {
             shared: self.shared,
             requests: self.requests,
             drained: self.drained,
+            withdrawn: self.withdrawn,
             end: self.end,
             asker: self.asker,
             answer: None,
@@ -211,6 +225,7 @@ impl<W: Wire, S: Source> Opened<W, S> {
             requests: self.requests,
             updates: attachment.updates,
             drained: self.drained,
+            withdrawn: self.withdrawn,
             opened: Instant::now(),
             end: self.end,
             node: info.node.id.into(),
@@ -232,6 +247,8 @@ struct Connection<W: Wire, S: Source> {
     requests: Requests<W>,
     updates: watch::Receiver<Arc<Assignment>>,
     drained: watch::Receiver<()>,
+    /// Ends when what proves the client is taken back.
+    withdrawn: BoxFuture<'static, ()>,
     opened: Instant,
     /// When it is to be proved again who calls.
     end: Option<Instant>,
@@ -299,6 +316,7 @@ impl<W: Wire, S: Source> Connection<W, S> {
                 self.session.overdue();
             }
             () = at(self.end) => return Err(again("this stream has reached its age")),
+            () = &mut self.withdrawn => return Err(again(WITHDRAWN)),
             () = at(watchdog) => return Err(again("clusters were never asked for")),
         }
         Ok(true)
@@ -321,6 +339,9 @@ impl<W: Wire, S: Source> Connection<W, S> {
         self.session.update(assignment);
     }
 }
+
+/// Why a stream ends whose client is not proved any more.
+pub(super) const WITHDRAWN: &str = "what proves who calls was taken back";
 
 pub(super) fn again(why: &str) -> Status {
     Status::unavailable(format!("{why}; connect again"))

@@ -8,12 +8,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::Status;
 
 use super::Shared;
-use super::connection::{Requests, again, at};
+use super::connection::{Requests, WITHDRAWN, again, at};
 use super::crowd::Place;
 use super::wire::{Asks, Wire};
 use crate::caller::Identity;
@@ -74,6 +75,8 @@ pub(super) struct Inquiry<W: Wire, S: Source> {
     pub(super) shared: Arc<Shared<S>>,
     pub(super) requests: Requests<W>,
     pub(super) drained: watch::Receiver<()>,
+    /// Ends when what proves the client is taken back.
+    pub(super) withdrawn: BoxFuture<'static, ()>,
     /// When it ends.
     pub(super) end: Option<Instant>,
     pub(super) asker: Asker,
@@ -96,6 +99,7 @@ impl<W: Wire, S: Source> Inquiry<W, S> {
                 },
                 _ = self.drained.changed() => return Err(again("the control plane is going away")),
                 () = at(self.end) => return Err(again("this stream has reached its age")),
+                () = &mut self.withdrawn => return Err(again(WITHDRAWN)),
             }
         }
     }

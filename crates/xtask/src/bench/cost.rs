@@ -58,6 +58,12 @@ impl Cost {
     }
 }
 
+/// How busy the machine was within the last minute: processes that ran or wanted to.
+pub(crate) fn load_average() -> Result<String> {
+    let text = std::fs::read_to_string("/proc/loadavg")?;
+    Ok(text.split(' ').next().unwrap_or_default().to_owned())
+}
+
 /// A line of `/proc/PID/status` that counts memory.
 fn kib(status: &str, name: &str) -> Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name));

@@ -2,9 +2,14 @@
 //!
 //! A release build on one core, asked by `meltemi-csrload` on another over 32 connections. Requests
 //! are made by openssl before the clock starts. The authority signs with P-256; an RSA request costs
-//! what its verification costs. An API server's stand-in reviews each token once.
+//! what its verification costs. An API server's stand-in reviews each token once. What counts is the
+//! CPU that the control plane itself has used (schedstat of its threads), not that of who asks.
+//!
+//! Then an agent is started again and again beside its Envoy, until the kubelet would call it ready.
 
-use super::cost::Cost;
+mod agents;
+
+use super::cost::{self, Cost};
 use super::spine::pinned;
 use super::table::Table;
 use crate::shell::say;
@@ -34,9 +39,18 @@ const ROOT: &str = "/api/v1/namespaces/istio-system/configmaps/istio-ca-root-cer
 pub(crate) fn run() -> Result<bool> {
     say("certificates for P-256 and RSA keys over 32 TLS connections, control plane on one core");
     let dir = super::release()?;
+    let mut table = Table::default();
+    table.note("load average of the last minute", &cost::load_average()?);
+    certificates(&dir, &mut table)?;
+    agents::measure(&dir, &mut table)?;
+    Ok(table.end())
+}
+
+/// Certificates a second.
+fn certificates(dir: &Path, table: &mut Table) -> Result<()> {
     let scratch = Scratch::new("bench-identity")?;
     let reviews = Reviews::start(&["istio-system"])?;
-    let plane = start(&dir, &scratch, &reviews)?;
+    let plane = start(dir, &scratch, &reviews)?;
     let map = wait::until(
         "the root certificate",
         DEADLINE,
@@ -47,7 +61,6 @@ pub(crate) fn run() -> Result<bool> {
         .map(|index| reviews.mint(&Token::of("shop", "web", &format!("web-{index}"))))
         .collect();
     let openssl = Openssl::new(scratch.path());
-    let mut table = Table::default();
     for (what, kind) in [("P-256", P256), ("RSA 2048", RSA)] {
         let csrs = (0..REQUESTS).map(|_| Ok(openssl.csr(kind, &[])?.request));
         let csrs: Vec<String> = csrs.collect::<Result<_>>()?;
@@ -56,7 +69,7 @@ pub(crate) fn run() -> Result<bool> {
             "connections": CONNECTIONS, "seconds": SECONDS,
         });
         let before = Cost::of(plane.pid())?;
-        let done = load(&dir, &work)?;
+        let done = load(dir, &work)?;
         let after = Cost::of(plane.pid())?;
         let number = |name: &str| done.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN);
         let (signed, seconds) = (number("signed"), number("seconds"));
@@ -69,10 +82,13 @@ pub(crate) fn run() -> Result<bool> {
         }
         let row = format!("{what}: certificates a second, one core each side");
         table.note(&row, &format!("{:.0}", signed / seconds));
+        let each = after.since(&before).as_secs_f64() * 1e6 / signed;
+        let row = format!("{what}: CPU of the control plane for each");
+        table.note(&row, &format!("{each:.0} us"));
     }
     let resident = Cost::of(plane.pid())?.resident_mib();
     table.note("resident memory afterwards", &format!("{resident:.2} MiB"));
-    Ok(table.end())
+    Ok(())
 }
 
 fn start(dir: &Path, scratch: &Scratch, reviews: &Reviews) -> Result<Plane> {

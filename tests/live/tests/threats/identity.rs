@@ -3,13 +3,15 @@
 use crate::ads::{Ads, NODE, expect_refused, first, node, pod};
 use anyhow::{Context, Result, ensure};
 use meltemi_live::citadel::Citadel;
+use meltemi_proto::envoy::service::discovery::v3::Resource;
 use meltemi_proto::google::protobuf::value::Kind;
 use meltemi_proto::google::protobuf::{Struct, Value};
 use meltemi_proto::istio::v1::auth::IstioCertificateRequest;
 use meltemi_proto::istio::v1::auth::istio_certificate_service_client::IstioCertificateServiceClient;
 use meltemi_proto::urls::CLUSTER;
 use meltemi_testkit::caller::Caller;
-use meltemi_testkit::openssl::P256;
+use meltemi_testkit::openssl::{Openssl, P256};
+use meltemi_testkit::paths::Scratch;
 use meltemi_testkit::reviews::Token;
 use serde_json::json;
 use std::time::Duration;
@@ -51,6 +53,29 @@ async fn t09_nothing_comes_from_the_request_but_the_key() -> Result<()> {
     lines[last] = &tail;
     let stolen = refused(&caller, (&lines.join("\n"), 0)).await?;
     ensure!(stolen.code() == Code::InvalidArgument, "{stolen:?}");
+    Ok(())
+}
+
+/// Requests by Go and by Java's keytool; see `crates/ca/src/request/tests.rs`.
+const FOREIGN: [&str; 4] = [
+    include_str!("../../../../crates/ca/testdata/requests/go-p256.pem"),
+    include_str!("../../../../crates/ca/testdata/requests/go-rsa.pem"),
+    include_str!("../../../../crates/ca/testdata/requests/java-p256.pem"),
+    include_str!("../../../../crates/ca/testdata/requests/java-rsa.pem"),
+];
+
+#[tokio::test]
+async fn t09_requests_of_other_libraries_are_signed_for_who_asks() -> Result<()> {
+    let citadel = Citadel::start("t09-foreign", &[], &[])?;
+    // They name the account `web`, who is somebody else.
+    let caller = citadel.caller(Some(&Token::of("shop", "till", "till-0")))?;
+    for request in FOREIGN {
+        let chain = caller.sign(request, 0).await??;
+        citadel.openssl.verify(&chain)?;
+        let text = citadel.openssl.text(chain.first().context("no leaf")?)?;
+        ensure!(text.contains("ns/shop/sa/till"), "{text}");
+        ensure!(!text.contains("sa/web"), "{text}");
+    }
     Ok(())
 }
 
@@ -223,6 +248,49 @@ async fn t17_a_stream_ends_with_its_proof() -> Result<()> {
         }
     };
     ensure!(status.code() == Code::Unavailable, "{status:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn t17_a_stream_ends_when_its_proof_is_taken_back() -> Result<()> {
+    let scratch = Scratch::new("t17-keys")?;
+    let root = Openssl::new(scratch.path()).root("A")?;
+    let files = [
+        ("ca-cert.pem", root.certificate.as_str()),
+        ("ca-key.pem", &root.key),
+        ("cert-chain.pem", &root.certificate),
+        ("root-cert.pem", &root.certificate),
+    ];
+    let citadel = Citadel::start("t17-revoked", &[("MELTEMI_ROOT_SETTLE", "1s")], &files)?;
+    let by_token = citadel.caller(Some(&pod()))?;
+    let (bad, good) = (citadel.openssl.p256()?, citadel.openssl.p256()?);
+    let bad_chain = by_token.sign(&bad.request, 3600).await??;
+    let good_chain = by_token.sign(&good.request, 3600).await??;
+    let mut revoked = Ads::of(&citadel.certified(&bad_chain, &bad.key)?).await?;
+    let mut other = Ads::of(&citadel.certified(&good_chain, &good.key)?).await?;
+
+    let leaf = bad_chain.first().context("no leaf")?;
+    let number = citadel.openssl.serial(leaf)?;
+    let list = citadel.openssl.crl(&root, &[&number])?;
+    citadel.plug(&[&files[..], &[("ca-crl.pem", list.as_str())]].concat())?;
+    citadel.wait_said("another list of revoked certificates counts")?;
+    let ends = async {
+        loop {
+            if let Err(status) = revoked.next().await? {
+                return anyhow::Ok(status);
+            }
+        }
+    };
+    let status = tokio::time::timeout(Duration::from_secs(5), ends).await;
+    let status = status.context("it goes on for longer than 5 s")??;
+    ensure!(status.code() == Code::Unavailable, "{status:?}");
+    ensure!(status.message().contains("taken back"), "{status:?}");
+    // The other one goes on, with what is new.
+    let till = "apiVersion: v1\nkind: Service\nmetadata: {name: till, namespace: shop}\n\
+                spec:\n  ports: [{name: http, port: 80}]\n";
+    std::fs::write(citadel.dir().join("config/till.yaml"), till)?;
+    let told = |one: &Resource| one.name.contains("till.shop");
+    while !other.next().await??.resources.iter().any(told) {}
     Ok(())
 }
 

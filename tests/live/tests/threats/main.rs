@@ -2,6 +2,8 @@
 //! the real address. The names of the tests are theirs; `cargo xtask guards` takes the guards away.
 
 mod ads;
+mod clusters;
 mod configuration;
 mod connections;
 mod identity;
+mod secrets;

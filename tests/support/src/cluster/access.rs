@@ -1,6 +1,7 @@
 //! How to talk to a cluster: kubectl and helm on a node of ours, inside its network, or on any
 //! cluster that KUBECONFIG names.
 
+use super::components::GOGC;
 use super::image::ctr_program;
 use super::places::{Places, built};
 use super::space;
@@ -182,6 +183,7 @@ fn wrapper(places: &Places, words: &str) -> String {
          export KUBECONFIG=\"${{KUBECONFIG:-{config}}}\"\n\
          # All clusters have the same address, and what one of them has is not what another has.\n\
          export KUBECACHEDIR=\"${{KUBECACHEDIR:-{cache}}}\"\n\
+         export GOGC={GOGC}\n\
          exec nsenter --net='{network}' -- {words} \"$@\"\n",
         name = places.name(),
         config = places.kubeconfig().display(),

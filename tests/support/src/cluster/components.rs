@@ -142,6 +142,10 @@ const SCHEDULER: [&str; 5] = [
     "--bind-address=127.0.0.1",
 ];
 
+/// How much a Go program may grow, in percent, before it collects garbage: time is dearer here than
+/// memory.
+pub(super) const GOGC: &str = "400";
+
 const KUBELET: [&str; 6] = [
     "--config=@RUN@/kubelet.yaml",
     "--kubeconfig=@RUN@/pki/kubelet.conf",
@@ -234,6 +238,7 @@ pub(super) fn background(places: &Places, name: &str, command: &Command) -> Resu
         .env("PATH", format!("{path}:/usr/sbin:/sbin:/usr/local/sbin"))
         .env("HOME", places.run())
         .env("TMPDIR", tmp)
+        .env("GOGC", GOGC)
         .env("MELTEMI_PID_FILE", &pid)
         .stdin(Stdio::null())
         .stdout(out.try_clone()?)

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::Path;
 
 /// Programs, each with the Debian package that has it.
-const TOOLS: [(&str, &str); 11] = [
+const TOOLS: [(&str, &str); 13] = [
     ("conntrack", "conntrack"),
     ("containerd", "containerd"),
     ("ctr", "containerd"),
@@ -14,8 +14,10 @@ const TOOLS: [(&str, &str); 11] = [
     ("iptables", "iptables"),
     ("mount", "mount"),
     ("nsenter", "util-linux"),
+    ("openssl", "openssl"),
     ("runc", "runc"),
     ("sha256sum", "coreutils"),
+    ("strip", "binutils"),
     ("tar", "tar"),
     ("unshare", "util-linux"),
 ];

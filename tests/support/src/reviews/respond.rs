@@ -58,7 +58,7 @@ impl Reviews {
         let lists = asked["verb"] == "list" && asked["resource"] == "secrets";
         let user = review["spec"]["user"].as_str().unwrap_or_default();
         let of = asked["namespace"].as_str().unwrap_or_default();
-        let state = self.state();
+        let state = self.released();
         let mut may = state.readers.iter();
         let may = lists && may.any(|reader| *reader == (of.to_owned(), user.to_owned()));
         drop(state);

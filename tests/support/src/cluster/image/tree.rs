@@ -62,6 +62,16 @@ impl Tree {
         self.libraries(from)
     }
 
+    /// Takes the symbols out of a program that was added.
+    ///
+    /// # Errors
+    /// It is no program, or `strip`, which comes with every linker, is missing.
+    pub fn strip(&mut self, at: &str) -> Result<()> {
+        let place = self.root.join(at.trim_start_matches('/'));
+        space::run(Command::new("strip").arg(&place))?;
+        Ok(())
+    }
+
     /// Adds the libraries of a program or of a library.
     ///
     /// # Errors
