@@ -89,22 +89,8 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     result
 }
 
-/// Builds packages, unless somebody names the directory of the binaries, who has built them.
-fn build(packages: &[&str], what: &str) -> Result<()> {
-    if std::env::var_os("MELTEMI_BIN_DIR").is_some() {
-        return Ok(());
-    }
-    let mut build = cargo(&["build"]);
-    for package in packages {
-        build.args(["--package", package]);
-    }
-    shell::run(&format!("building {what}"), &mut build)
-}
-
-/// Builds what pods are made with: later than the rest, so that the first lines are there early.
+/// What pods are made with.
 fn kit(envoy: &Path, dir: &Path) -> Result<Kit> {
-    let packages = ["meltemi-agent", "meltemi-cli"];
-    build(&packages, "the agent and the command line")?;
     Ok(Kit {
         agent: paths::binary("meltemi-agent")?,
         meltemi: paths::binary("meltemi")?,
@@ -115,10 +101,16 @@ fn kit(envoy: &Path, dir: &Path) -> Result<Kit> {
 
 /// Builds what is ours and finds or fetches Envoy.
 fn programs(args: &Args) -> Result<Programs> {
-    build(
-        &["meltemid", "meltemi-echo"],
-        "the control plane and the workload",
-    )?;
+    // Whoever names the directory of the binaries has built them.
+    if std::env::var_os("MELTEMI_BIN_DIR").is_none() {
+        let mut build = cargo(&["build"]);
+        // At once: a second build would choose other features and begin again.
+        for package in ["meltemid", "meltemi-agent", "meltemi-cli", "meltemi-echo"] {
+            build.args(["--package", package]);
+        }
+        let what = "building the control plane, the agent and the workload";
+        shell::run(what, &mut build)?;
+    }
     let envoy = match &args.envoy {
         Some(path) => {
             meltemi_testkit::envoy::check(path)?;

@@ -1,8 +1,9 @@
 //! Two pods that join the shop: the till, which calls, and orders, which is called. Their objects are
 //! those of `manifests/identity`, laid into the directory of the running mesh.
 
-use super::pod::{Kit, PORTS, Pod};
+use super::pod::{Kit, Pod};
 use anyhow::{Context, Result, ensure};
+use meltemi_testkit::agent::PORTS;
 use meltemi_testkit::http::{Client, Request, Response};
 use meltemi_testkit::lease::Lease;
 use meltemi_testkit::mesh::{self, Mesh, Plan};

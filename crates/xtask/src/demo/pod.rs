@@ -1,32 +1,27 @@
 //! A workload as a pod has it: an address of its own, the agent, which starts its Envoy and gets it a
-//! certificate. What a kubelet would mount is written into a directory: labels, token, root.
+//! certificate. What a kubelet would mount is written into a directory: labels and token.
 //!
 //! Certificates are asked for ten seconds and renewed after two, by Istio's own settings, so that a
 //! short demo sees several.
 
 use anyhow::{Context, Result, ensure};
+use meltemi_testkit::agent::{self, Options};
 use meltemi_testkit::envoy::admin::Admin;
-use meltemi_testkit::http::{Client, Request};
 use meltemi_testkit::laptop;
 use meltemi_testkit::lease::Lease;
-use meltemi_testkit::process::{Process, Spec};
-use meltemi_testkit::wait;
-use serde_json::{Value, json};
+use meltemi_testkit::process::Process;
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The ports of an agent and its Envoy, as in every pod.
-pub(crate) const PORTS: [u16; 4] = [ADMIN, 15020, READY, 15090];
-const ADMIN: u16 = 15000;
-const READY: u16 = 15021;
 /// How long certificates are asked for, and how much of that is left when they are renewed.
 const LIFE: [(&str, &str); 2] = [("SECRET_TTL", "10s"), ("SECRET_GRACE_PERIOD_RATIO", "0.8")];
 /// As long as a token may count.
 const LONG: [&str; 2] = ["--lifetime", "24h"];
-/// How long a start may take.
-const START: Duration = Duration::from_secs(30);
+/// How long a start may take, and how often it is looked at.
+const START: (Duration, Duration) = (Duration::from_secs(30), Duration::from_millis(10));
 const NAMESPACE: &str = "shop";
 
 /// What pods are made with.
@@ -43,13 +38,12 @@ pub(crate) struct Kit {
 
 /// A running pod. Dropping it kills its processes.
 pub(crate) struct Pod {
-    /// Its name, that of its service account and the value of its label `app`.
+    /// The name of its service account and the value of its label `app`.
     pub(crate) name: &'static str,
     /// Its address.
     pub(crate) address: Ipv4Addr,
     agent: Process,
     admin: Admin,
-    client: Client,
     _lease: Lease,
 }
 
@@ -60,47 +54,45 @@ impl Pod {
         (name, lease): (&'static str, Lease),
         (plane, config): (SocketAddr, &Path),
     ) -> Result<Self> {
-        let address = lease.address();
-        let root = kit.dir.join(format!("{name}-root"));
-        mount(
-            &root.join("etc/istio/pod/labels"),
-            &format!("app={name:?}\n"),
-        )?;
+        let roots = laptop::roots(config).display().to_string();
+        let all = [
+            ("ISTIOD_SAN", laptop::PLANE),
+            ("XDS_ROOT_CA", &roots),
+            ("CA_ROOT_CA", &roots),
+        ];
+        let all = all.into_iter().chain(LIFE);
+        let options = Options {
+            program: kit.agent.clone(),
+            envoy: kit.envoy.clone(),
+            name: name.to_owned(),
+            address: lease.address(),
+            plane: plane.to_string(),
+            root: kit.dir.join(format!("{name}-root")),
+            config: Value::Null,
+            env: all
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+        };
+        let mount = |file: &str, text: &str| mount(&options.root.join(file), text);
+        mount("etc/istio/pod/labels", &format!("app={name:?}\n"))?;
         // Nobody mounts another one while the demo stays up.
-        let words = [&laptop::pod((NAMESPACE, name, name))[..], &LONG].concat();
+        let pod = format!("{name}-1");
+        let words = [&laptop::pod((NAMESPACE, name, &pod))[..], &LONG].concat();
         let token = laptop::token(&kit.meltemi, config, &words)?;
-        mount(&root.join("var/run/secrets/tokens/istio-token"), &token)?;
-        // A container starts at the root of its files.
-        let mut spec = Spec::new(&format!("{name}-agent"), "/usr/bin/env".as_ref(), &kit.dir)
-            .option("--chdir", root)
-            .arg(&kit.agent)
-            .arg("proxy")
-            .arg("sidecar");
-        spec.env = environment(kit, (name, address), (plane, config));
-        let client = || Client::new(Duration::from_secs(5));
+        mount("var/run/secrets/tokens/istio-token", &token)?;
         Ok(Self {
             name,
-            address,
-            agent: Process::start(&spec)?,
-            admin: Admin::new((address, ADMIN).into(), client()),
-            client: client(),
+            address: lease.address(),
+            agent: Process::start(&options.spec())?,
+            admin: options.admin(),
             _lease: lease,
         })
     }
 
     /// Waits until the pod is ready, as the kubelet asks.
     pub(crate) fn wait_ready(&mut self) -> Result<()> {
-        let at = self.at(READY);
-        let found = wait::until(&format!("the pod {} to be ready", self.name), START, || {
-            self.agent.expect_running()?;
-            let host = at.to_string();
-            let answer = self
-                .client
-                .send(&Request::get(at, &host, "/healthz/ready"))?;
-            ensure!(answer.status == 200, "{}", answer.text());
-            Ok(Some(()))
-        });
-        found.with_context(|| self.agent.tail())
+        let ready = agent::wait_ready((&mut self.agent, self.address), START);
+        ready.with_context(|| format!("{}: {}", self.name, self.agent.tail()))
     }
 
     /// An address of the pod.
@@ -137,33 +129,4 @@ fn mount(path: &Path, text: &str) -> Result<()> {
         std::fs::create_dir_all(dir)?;
     }
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn environment(
-    kit: &Kit,
-    (name, address): (&str, Ipv4Addr),
-    (plane, config): (SocketAddr, &Path),
-) -> Vec<(String, String)> {
-    let proxy = json!({
-        "binaryPath": kit.envoy,
-        "concurrency": 1,
-        "discoveryAddress": plane.to_string(),
-    });
-    let (proxy, address) = (proxy.to_string(), address.to_string());
-    let roots = laptop::roots(config).display().to_string();
-    let all = [
-        ("POD_NAME", name),
-        ("POD_NAMESPACE", NAMESPACE),
-        ("SERVICE_ACCOUNT", name),
-        ("INSTANCE_IP", &address),
-        ("MELTEMI_LISTEN_ADDRESS", &address),
-        ("ISTIO_META_INTERCEPTION_MODE", "NONE"),
-        ("ISTIOD_SAN", laptop::PLANE),
-        ("XDS_ROOT_CA", &roots),
-        ("CA_ROOT_CA", &roots),
-        ("PROXY_CONFIG", &proxy),
-    ];
-    let all = all.into_iter().chain(LIFE);
-    all.map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
 }
