@@ -28,10 +28,6 @@ fn trap() -> Result<(SocketAddr, Arc<AtomicUsize>)> {
 fn kubeconfigs(server: SocketAddr, touched: &Path) -> Vec<(&'static str, String)> {
     let own = json!({"server": format!("https://{server}")});
     let token = json!({"token": "abc"});
-    let with = |mut base: Value, field: &str, value: Value| {
-        base[field] = value;
-        base
-    };
     let exec = json!({"exec": {
         "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never",
         "command": "touch", "args": [touched.display().to_string()],
@@ -39,9 +35,10 @@ fn kubeconfigs(server: SocketAddr, touched: &Path) -> Vec<(&'static str, String)
     let provider = json!({"auth-provider": {"name": "gcp", "config": {
         "cmd-path": "touch", "cmd-args": touched.display().to_string(),
     }}});
-    let proxy = with(own.clone(), "proxy-url", json!(format!("http://{server}")));
-    let open = with(own.clone(), "insecure-skip-tls-verify", json!(true));
-    let plain = json!({"server": format!("http://{server}")});
+    let (https, http) = (format!("https://{server}"), format!("http://{server}"));
+    let proxy = json!({"server": https, "proxy-url": http});
+    let open = json!({"server": https, "insecure-skip-tls-verify": true});
+    let plain = json!({"server": http});
     let file = json!({"tokenFile": "/var/run/secrets/kubernetes.io/serviceaccount/token"});
     let keys = json!({"client-certificate": "/etc/passwd", "client-key": "/etc/shadow"});
     let cases = [
