@@ -72,7 +72,7 @@ mod tests {
         assert!(matches!(good.source, Source::Remote(_)));
         assert!(read_one(&rule.replace("jwksUri", "jwks_uri")).is_ok());
         for (text, words) in [
-            ("[]", "JSON"),
+            ("{", "JSON"),
             (r#"{"audiences": ["a"], "jwks_uri": "https://i"}"#, "issuer"),
             (r#"{"issuer": "i", "jwks_uri": "https://i"}"#, "audiences"),
             (r#"{"issuer": "i", "audiences": ["a"]}"#, "jwks_uri"),
