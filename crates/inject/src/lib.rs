@@ -53,10 +53,14 @@ pub fn inject(settings: &Settings, owner: &Owner, pod: &Value) -> Result<Value, 
         owner,
         proxy: &proxy,
     };
-    let fragments = template::fragments(&context)?;
+    let mut fragments = template::fragments(&context)?;
     let mut made = pod.clone();
     let mut template = Value::Object(serde_json::Map::new());
-    for fragment in &fragments {
+    for fragment in &mut fragments {
+        // What a further template says of a native proxy goes to where the proxy is.
+        if pod::container(&template, "initContainers", PROXY).is_some() {
+            to_init_containers(fragment);
+        }
         overlay::overlay(&mut template, fragment);
     }
     if pod::container(&template, "initContainers", PROXY).is_some() {
@@ -103,6 +107,9 @@ fn stripped(pod: &Value, settings: &Settings) -> Result<Value, Refusal> {
 
 /// A proxy that the user declares among the containers goes where the template has it.
 fn to_init_containers(pod: &mut Value) {
+    if pod::container(pod, "containers", PROXY).is_none() {
+        return;
+    }
     let containers = pod::list_mut(pod, "containers");
     let at = containers.iter().position(|c| pod::name(c) == PROXY);
     if let Some(at) = at {

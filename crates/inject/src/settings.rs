@@ -125,6 +125,9 @@ fn chart_mesh(values: &Values) -> MeshConfig {
     if let Some(variant) = variant.iter().find(|variant| !variant.is_empty()) {
         put("image", json!({"imageType": variant}));
     }
+    if let Some(tracing) = tracing(values) {
+        put("tracing", tracing);
+    }
     let base = json!({"defaultConfig": proxy});
     let base: MeshConfig = serde_json::from_value(base).unwrap_or_default();
     let user = values.at("meshConfig").cloned();
@@ -132,4 +135,28 @@ fn chart_mesh(values: &Values) -> MeshConfig {
         .and_then(|user| serde_json::from_value(user).ok())
         .unwrap_or_default();
     base.merge(user)
+}
+
+/// Where spans go, of the values that the charts had before `meshConfig` did.
+fn tracing(values: &Values) -> Option<serde_json::Value> {
+    let said = |path: &str, or: &str| match values.text(&format!("global.tracer.{path}")) {
+        text if text.is_empty() => or.to_owned(),
+        text => text,
+    };
+    match values.text("global.proxy.tracer").as_str() {
+        "zipkin" => {
+            let namespace = values.text("global.istioNamespace");
+            let address = said("zipkin.address", &format!("zipkin.{namespace}:9411"));
+            Some(json!({"zipkin": {"address": address}}))
+        }
+        "datadog" => {
+            let address = said("datadog.address", "$(HOST_IP):8126");
+            Some(json!({"datadog": {"address": address}}))
+        }
+        "lightstep" => Some(json!({"lightstep": {
+            "address": said("lightstep.address", ""),
+            "accessToken": said("lightstep.accessToken", ""),
+        }})),
+        _ => None,
+    }
 }

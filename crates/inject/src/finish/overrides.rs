@@ -3,7 +3,7 @@
 //! user's. (Istio lets its template win then; here the annotation is applied again.)
 
 use super::Work;
-use crate::annotations::{OVERRIDES, STATUS};
+use crate::annotations::{INTERCEPTION_MODE, OVERRIDES, STATUS};
 use crate::overlay::overlay;
 use crate::pod::{self, LISTS, PROXY};
 use crate::refusal::Refusal;
@@ -52,7 +52,7 @@ pub(super) fn apply(work: &mut Work<'_>) -> Result<(), Refusal> {
         let text = format!("{{{}}}", lists.collect::<Vec<_>>().join(","));
         pod::annotations_mut(&mut work.pod).insert(OVERRIDES.to_owned(), text.into());
     }
-    users_identity(work);
+    users_identity(work, &saved);
     Ok(())
 }
 
@@ -75,31 +75,23 @@ fn declared<'a>(original: &'a Value, list: &str, name: &str) -> Option<&'a Value
         .find_map(|list| pod::container(original, list, name))
 }
 
-/// A user who runs the proxy as somebody else has that one's traffic left alone, never root's.
-fn users_identity(work: &mut Work<'_>) {
-    let security = |pod: &Value, key: &str| {
-        let proxy = pod::proxy(pod)?.get("securityContext")?;
-        proxy.get(key)?.as_i64()
-    };
-    let saved = saved(work.original).unwrap_or_default();
-    let of_saved = |key: &str| {
-        let lists = LISTS.iter().filter_map(|list| saved.get(*list)?.as_array());
-        let proxy = lists.flatten().find(|c| pod::name(c) == PROXY)?;
-        proxy.get("securityContext")?.get(key)?.as_i64()
-    };
+/// A user who runs the proxy as somebody else has that one's traffic left alone, never root's. The
+/// container that checks the CNI plugin's work runs as that one, too. With TPROXY a proxy is root.
+fn users_identity(work: &mut Work<'_>, saved: &Value) {
     let is_first = pod::annotation(work.original, STATUS).is_none();
-    let said = |key: &str| match is_first {
-        true => security(work.original, key),
-        false => of_saved(key),
+    let mut kept = LISTS.iter().filter_map(|list| saved.get(*list)?.as_array());
+    let kept = kept.find_map(|all| all.iter().find(|c| pod::name(c) == PROXY));
+    let proxy = match is_first {
+        true => pod::proxy(work.original),
+        false => kept,
     };
-    if said("runAsUser").is_none() && said("runAsGroup").is_none() {
+    let security = proxy.and_then(|proxy| proxy.get("securityContext"));
+    let said = |key: &str| security?.get(key)?.as_i64();
+    let (user, group) = (said("runAsUser"), said("runAsGroup"));
+    if user.is_none() && group.is_none() {
         return;
     }
-    let (user, group) = (
-        security(&work.pod, "runAsUser"),
-        security(&work.pod, "runAsGroup"),
-    );
-    let mode = pod::annotation(work.original, crate::annotations::INTERCEPTION_MODE);
+    let mode = pod::annotation(work.original, INTERCEPTION_MODE);
     let is_tproxy = mode.unwrap_or(crate::proxy_config::mode(work.proxy)) == "TPROXY";
     for container in pod::list_mut(&mut work.pod, "initContainers") {
         let is_validation = pod::name(container) == "istio-validation";
@@ -113,7 +105,7 @@ fn users_identity(work: &mut Work<'_>) {
                 *place = user.to_string().into();
             }
         }
-        if is_validation {
+        if is_validation && !is_tproxy {
             let context = pod::map_mut(container, "securityContext");
             for (key, id) in [("runAsUser", user), ("runAsGroup", group)] {
                 if let Some(id) = id {
@@ -123,8 +115,6 @@ fn users_identity(work: &mut Work<'_>) {
         }
     }
     if is_tproxy && let Some(proxy) = pod::proxy_mut(&mut work.pod) {
-        let context = pod::map_mut(proxy, "securityContext");
-        context.insert("runAsUser".to_owned(), 0.into());
-        context.insert("runAsNonRoot".to_owned(), false.into());
+        pod::map_mut(proxy, "securityContext").insert("runAsUser".to_owned(), 0.into());
     }
 }

@@ -3,7 +3,7 @@
 use crate::refusal::Refusal;
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, ContainerPort, ExecAction, HTTPGetAction, Lifecycle, LifecycleHandler,
-    LocalObjectReference, PodSecurityContext, Probe, SecurityContext, Volume,
+    LocalObjectReference, PodDNSConfig, PodSecurityContext, Probe, SecurityContext, Volume,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde::Serialize;
@@ -20,6 +20,7 @@ pub(crate) struct Fragment {
     pub(crate) volumes: Vec<Volume>,
     pub(crate) image_pull_secrets: Vec<LocalObjectReference>,
     pub(crate) security_context: Option<PodSecurityContext>,
+    pub(crate) dns: Option<PodDNSConfig>,
 }
 
 impl Fragment {
@@ -37,6 +38,9 @@ impl Fragment {
         put("imagePullSecrets", trees(&self.image_pull_secrets)?);
         if let Some(context) = &self.security_context {
             spec.insert("securityContext".to_owned(), tree(context)?);
+        }
+        if let Some(dns) = &self.dns {
+            spec.insert("dnsConfig".to_owned(), tree(dns)?);
         }
         Ok(json!({
             "metadata": {"labels": self.labels, "annotations": self.annotations},

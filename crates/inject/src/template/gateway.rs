@@ -42,6 +42,7 @@ pub(crate) fn fragment(context: &Context<'_>) -> Result<Fragment, Refusal> {
         volumes: volumes.volumes,
         image_pull_secrets: pull_secrets(context),
         security_context: Some(security.unwrap_or_else(low_ports)),
+        dns: None,
     })
 }
 

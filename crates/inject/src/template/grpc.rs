@@ -34,6 +34,7 @@ pub(crate) fn agent(context: &Context<'_>) -> Result<Fragment, Refusal> {
         volumes: volumes.volumes,
         image_pull_secrets: pull_secrets(context),
         security_context: None,
+        dns: None,
     })
 }
 

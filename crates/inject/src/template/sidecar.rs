@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::pod;
 use crate::refusal::Refusal;
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, Lifecycle, LocalObjectReference, Probe, SecurityContext,
+    Capabilities, Container, Lifecycle, LocalObjectReference, PodDNSConfig, Probe, SecurityContext,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -44,6 +44,7 @@ pub(crate) fn fragment(context: &Context<'_>) -> Result<Fragment, Refusal> {
         volumes: volumes.volumes,
         image_pull_secrets: pull_secrets(context),
         security_context: None,
+        dns: dns(context)?,
     })
 }
 
@@ -88,6 +89,31 @@ pub(crate) fn pull_secrets(context: &Context<'_>) -> Vec<LocalObjectReference> {
             name: name.to_owned(),
         })
         .collect()
+}
+
+/// Further domains in which names are looked up. One word of Go's templates is understood in them:
+/// the namespace of the workload.
+fn dns(context: &Context<'_>) -> Result<Option<PodDNSConfig>, Refusal> {
+    const PATH: &str = "global.podDNSSearchNamespaces";
+    const NAMESPACE: &str = r#"{{ valueOrDefault .DeploymentMeta.Namespace "default" }}"#;
+    let all = context.values().at(PATH).and_then(Value::as_array);
+    let namespace = match context.owner.namespace.as_str() {
+        "" => "default",
+        namespace => namespace,
+    };
+    let mut searches = Vec::new();
+    for domain in all.into_iter().flatten().filter_map(Value::as_str) {
+        let domain = domain.replace(NAMESPACE, namespace);
+        if domain.contains("{{") {
+            let why = format!("values.{PATH}: of Go's actions only {NAMESPACE} is understood");
+            return Err(Refusal::settings(why));
+        }
+        searches.push(domain);
+    }
+    Ok((!searches.is_empty()).then(|| PodDNSConfig {
+        searches: Some(searches),
+        ..PodDNSConfig::default()
+    }))
 }
 
 /// The arguments of the agent, the first two apart.
