@@ -44,7 +44,7 @@ fn cases() -> PathBuf {
 
 #[test]
 fn goldens_are_as_they_were_and_stay_so_when_injected_again() {
-    for case in ["sidecar", "gateway", "mixed"] {
+    for case in ["sidecar", "gateway", "mixed", "override"] {
         let dir = cases().join(case);
         let input = std::fs::read_to_string(dir.join("input.yaml")).unwrap();
         let once = out(&inject(&[], &input));

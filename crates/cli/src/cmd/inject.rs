@@ -104,11 +104,9 @@ fn documents(text: &str) -> Vec<&str> {
             parts.extend(text.get(start..at));
             (start, has_content) = (at, false);
         }
+        at += line.len();
         let line = line.trim();
         has_content |= separates || !(line.is_empty() || line.starts_with(['#', '%']));
-        at += text.get(at..).map_or(0, |rest| {
-            rest.split_inclusive('\n').next().map_or(0, str::len)
-        });
     }
     parts.extend(text.get(start..));
     parts

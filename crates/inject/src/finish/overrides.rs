@@ -93,16 +93,18 @@ fn users_identity(work: &mut Work<'_>, saved: &Value) {
     }
     let mode = pod::annotation(work.original, INTERCEPTION_MODE);
     let is_tproxy = mode.unwrap_or(crate::proxy_config::mode(work.proxy)) == "TPROXY";
+    // A proxy that is root is known by its group.
+    let owner = if is_tproxy { group } else { user };
     for container in pod::list_mut(&mut work.pod, "initContainers") {
         let is_validation = pod::name(container) == "istio-validation";
         if !is_validation && pod::name(container) != "istio-init" {
             continue;
         }
-        if let Some(user) = user.filter(|user| *user != 0) {
+        if let Some(owner) = owner.filter(|owner| *owner != 0) {
             let args = pod::array(pod::object(container).entry("args").or_insert(Value::Null));
             let at = args.iter().position(|arg| arg == "-u");
             if let Some(place) = at.and_then(|at| args.get_mut(at + 1)) {
-                *place = user.to_string().into();
+                *place = owner.to_string().into();
             }
         }
         if is_validation && !is_tproxy {
