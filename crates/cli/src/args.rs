@@ -1,6 +1,7 @@
 //! The words of the command line. What is fixed in them is fixed for scripts: flags are added,
 //! never changed.
 
+pub(crate) mod inject;
 pub(crate) mod live;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
@@ -28,6 +29,7 @@ pub(crate) enum Command {
     Translate(Box<Translate>),
     Test(Test),
     Validate(Validate),
+    Inject(Box<inject::Inject>),
     ExplainCode(ExplainCode),
     #[command(visible_alias = "ps")]
     ProxyStatus(Box<live::ProxyStatus>),

@@ -2,6 +2,7 @@
 
 pub(crate) mod completion;
 pub(crate) mod explain_code;
+pub(crate) mod inject;
 pub(crate) mod proxy_config;
 pub(crate) mod proxy_status;
 pub(crate) mod test;

@@ -38,6 +38,7 @@ fn run() -> u8 {
         Command::Translate(args) => cmd::translate::run(*args),
         Command::Test(args) => cmd::test::run(&args),
         Command::Validate(args) => cmd::validate::run(&args),
+        Command::Inject(args) => cmd::inject::run(&args),
         Command::ExplainCode(args) => cmd::explain_code::run(&args),
         Command::ProxyStatus(args) => cmd::proxy_status::run(&args),
         Command::ProxyConfig(args) => cmd::proxy_config::run(&args),

@@ -112,6 +112,10 @@ codes! {
         "A Secret or ConfigMap holds no certificate and key, text that is not PEM, a key that does not fit its certificate, or a certificate that does not count at this time. The last good one stays in force where there is one; what can be used of a bundle of authorities is used.";
     CredentialDenied = 603, "A credential that a proxy may not have",
         "A proxy asks for a Secret of another namespace, or its service account may not list Secrets in its own namespace. It gets nothing. Give the service account a Role with the verb list on secrets, as the gateway chart does, or move the Secret into the namespace of the proxy.";
+    InjectionAnnotation = 701, "An annotation that injection cannot use",
+        "An annotation of a pod, or of a workload's template, has a value that the injector cannot act on. The pod is refused, because without what the annotation asks for its traffic would go elsewhere than its owner wants. Correct or remove the annotation that is named.";
+    InjectionSettings = 702, "Settings of the injector that cannot be used",
+        "A template or a value of the injector cannot be used: a template with Go actions, one of an unknown name, a value of the wrong form. Pods that need it are refused. Correct the values of the charts, or write the template as plain YAML.";
 }
 
 impl Code {
