@@ -43,7 +43,11 @@ fn write(pod: &Pod, name: &str, text: &str) -> Result<()> {
 /// The agent comes, does not believe it, says so, and tells nothing.
 fn expect_silence(pod: &mut Pod, heard: &Heard, says: &str) -> Result<()> {
     pod.start()?;
-    pod.wait_logged(says)?;
+    let said = wait::until(&format!("the agent to say {says:?}"), SOON, || {
+        ensure!(heard.told().is_empty(), "it tells {:?}", heard.told());
+        Ok(pod.log().contains(says).then_some(()))
+    });
+    said.with_context(|| pod.log())?;
     ensure!(heard.told().is_empty(), "it tells {:?}", heard.told());
     Ok(())
 }

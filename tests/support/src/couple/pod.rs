@@ -226,9 +226,14 @@ status: {{phase: Running, podIP: {address}}}
         let all = shown.pointer("/certificates").and_then(Value::as_array);
         let lists = all.into_iter().flatten();
         let certificates = lists.filter_map(|one| one.get(of)?.as_array()).flatten();
-        let number = |one: &Value| Some(one.get("serial_number")?.as_str()?.to_ascii_lowercase());
-        Ok(certificates.filter_map(number).collect())
+        let of = |one: &Value| Some(number(one.get("serial_number")?.as_str()?));
+        Ok(certificates.filter_map(of).collect())
     }
+}
+
+/// A serial number in one form: some write zeros in front of it, some do not.
+pub(super) fn number(text: &str) -> String {
+    text.trim_start_matches('0').to_ascii_lowercase()
 }
 
 fn write(root: &Path, name: &str, text: &str) -> Result<()> {
@@ -271,5 +276,16 @@ impl Kubelet {
             }
         });
         Ok(Self { _stop: stop })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number;
+
+    #[test]
+    fn zeros_in_front_of_a_number_do_not_count() {
+        assert_eq!(number("0A66"), number("a66"));
+        assert_ne!(number("A660"), number("a66"));
     }
 }

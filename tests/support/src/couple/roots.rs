@@ -1,5 +1,6 @@
 //! From the roots of A to those of A and B to those of B, as a user does it with the Secret `cacerts`.
 
+use super::pod::number;
 use super::{Couple, Pod, SOON};
 use crate::openssl::{Openssl, Signer};
 use crate::paths::Scratch;
@@ -122,11 +123,6 @@ impl Couple {
     fn number(&self, signer: &Signer) -> Result<String> {
         Ok(number(&self.openssl.serial(&signer.certificate)?))
     }
-}
-
-/// A number as Envoy shows it.
-fn number(text: &str) -> String {
-    text.trim_start_matches('0').to_ascii_lowercase()
 }
 
 /// The first certificate, and the rest.
