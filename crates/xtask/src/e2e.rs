@@ -14,8 +14,9 @@ use std::time::Instant;
 
 /// The test that is about the node itself.
 const NODE: &str = "cluster";
-/// The tests that stop parts of the node that they run on; it must be their own.
-const OWN_NODE: [&str; 4] = [NODE, "double", "outage", "replicas"];
+/// The tests that stop parts of the node that they run on, which must be their own; and `status`, so
+/// that both halves take equally long.
+const OWN_NODE: [&str; 5] = [NODE, "double", "outage", "replicas", "status"];
 
 /// Builds everything that the tests need, then runs them.
 pub(crate) fn run(filter: Option<&str>) -> Result<u8> {

@@ -121,7 +121,9 @@ const API_SERVER: [&str; 25] = [
     "--cert-dir=@RUN@/pki",
 ];
 
-const CONTROLLERS: [&str; 10] = [
+/// The node is not given up for what is done to the API server: with it all pods would be taken out of
+/// their services.
+const CONTROLLERS: [&str; 11] = [
     "--kubeconfig=@RUN@/pki/controller-manager.conf",
     "--authentication-kubeconfig=@RUN@/pki/controller-manager.conf",
     "--authorization-kubeconfig=@RUN@/pki/controller-manager.conf",
@@ -131,6 +133,7 @@ const CONTROLLERS: [&str; 10] = [
     "--cluster-signing-key-file=@RUN@/pki/ca.key",
     "--use-service-account-credentials=true",
     "--leader-elect=false",
+    "--node-monitor-grace-period=10m",
     "--bind-address=127.0.0.1",
 ];
 
