@@ -22,7 +22,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::Stream;
+use futures::future::{BoxFuture, Either};
+use futures::{FutureExt, Stream};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -244,36 +245,36 @@ impl<S> NamedService for Service<S> {
 impl<S: Source> tower::Service<http::Request<Body>> for Service<S> {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
+    type Future = Either<Ready<Result<Self::Response, Infallible>>, Answer>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        ready(Ok(match request.uri().path() {
-            call::SOTW => self.answer::<Sotw>(request),
-            call::DELTA => self.answer::<Delta>(request),
-            _ => self.answer_other(request),
-        }))
+        let at_once = |response| Either::Left(ready(Ok(response)));
+        match request.uri().path() {
+            call::SOTW => at_once(self.answer::<Sotw>(request)),
+            call::DELTA => at_once(self.answer::<Delta>(request)),
+            path => match &self.doors.others {
+                Some(others) if others.knows(path) => {
+                    let patience = self.shared.limits.authentication;
+                    let answer = unary::respond(others.clone(), request, patience);
+                    Either::Right(answer.map(Ok).boxed())
+                }
+                Some(_) | None => {
+                    let why = format!("no method {path}; this is ADS, over SotW and delta");
+                    at_once(Status::unimplemented(why).into_http())
+                }
+            },
+        }
     }
 }
 
-impl<S: Source> Service<S> {
-    fn answer_other(&self, request: http::Request<Body>) -> http::Response<Body> {
-        let path = request.uri().path();
-        match &self.doors.others {
-            Some(others) if others.knows(path) => {
-                let patience = self.shared.limits.authentication;
-                unary::respond(others.clone(), request, patience)
-            }
-            Some(_) | None => {
-                let why = format!("no method {path}; this is ADS, over SotW and delta");
-                Status::unimplemented(why).into_http()
-            }
-        }
-    }
+/// What another service answers.
+type Answer = BoxFuture<'static, Result<http::Response<Body>, Infallible>>;
 
+impl<S: Source> Service<S> {
     fn answer<W: Wire>(&self, request: http::Request<Body>) -> http::Response<Body> {
         if let Err(status) = call::uncompressed(&request) {
             return status.into_http();

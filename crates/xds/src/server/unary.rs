@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, ready};
 use futures::stream::once;
 use futures::{FutureExt, StreamExt};
 use http_body_util::{BodyExt, Limited};
@@ -37,8 +37,9 @@ pub trait Unary: Send + Sync + 'static {
     ) -> BoxFuture<'static, Result<Bytes, Status>>;
 }
 
-/// The answer to a call, which may take `patience` in all.
-pub(super) fn respond(
+/// The answer to a call, which may take `patience` in all. It is there before anything of it is sent,
+/// so head, message and status leave in one piece.
+pub(super) async fn respond(
     service: Arc<dyn Unary>,
     request: http::Request<Body>,
     patience: Duration,
@@ -47,24 +48,22 @@ pub(super) fn respond(
         return status.into_http();
     }
     let credentials = Credentials::of(&request);
-    let answered = async move {
+    let answered = async {
         let request = message(request.into_body(), service.longest()).await?;
         let answer = service.answer(credentials, request).await?;
         Ok(framed(&answer))
     };
-    let guarded = async move {
-        let answered = AssertUnwindSafe(answered).catch_unwind();
-        match tokio::time::timeout(patience, answered).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_panic)) => Err(Status::internal(
-                "the control plane failed on this call; it is our bug",
-            )),
-            Err(_late) => Err(Status::deadline_exceeded(
-                "the call was not answered in time; try again",
-            )),
-        }
+    let answered = AssertUnwindSafe(answered).catch_unwind();
+    let answer = match tokio::time::timeout(patience, answered).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_panic)) => Err(Status::internal(
+            "the control plane failed on this call; it is our bug",
+        )),
+        Err(_late) => Err(Status::deadline_exceeded(
+            "the call was not answered in time; try again",
+        )),
     };
-    call::response(once(guarded).boxed())
+    call::response(once(ready(answer)).boxed())
 }
 
 /// The one message of a request.
