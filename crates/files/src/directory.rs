@@ -290,7 +290,7 @@ fn load(path: &Path) -> io::Result<Loaded> {
     })
 }
 
-fn unreadable(unit: &Unit, error: &io::Error) -> Diagnostic {
+pub(crate) fn unreadable(unit: &Unit, error: &io::Error) -> Diagnostic {
     let location = Location {
         file: Arc::clone(unit),
         line: 0,

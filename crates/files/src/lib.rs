@@ -1,6 +1,7 @@
 //! The laptop's door: a watched directory of YAML, typed changes out.
 //!
 //! * [`Directory`]: a directory that is read once, then followed.
+//! * [`Single`]: a file that a flag names, the same way.
 //! * [`read`], [`documents`]: files, directories and texts, once, for command lines.
 //!
 //! A mistake never takes anything away: a broken document keeps the object's last good version,
@@ -14,7 +15,9 @@ mod follow;
 mod ledger;
 mod once;
 mod scan;
+mod single;
 
 pub use directory::{Directory, Options};
 pub use error::{FollowError, OpenError};
-pub use once::{Input, Named, documents, read, read_mesh_config, read_mesh_networks, texts};
+pub use once::{Input, Named, documents, read, read_mesh_config, texts};
+pub use single::{Content, Single};

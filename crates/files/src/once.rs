@@ -68,18 +68,6 @@ pub fn read_mesh_config(path: &Path, options: &Options) -> Result<Vec<Change>, O
     Ok(Ledger::default().put(&name, vec![document]))
 }
 
-/// The mesh networks of a file of their own: what there is to say about them, since they have no
-/// effect yet.
-///
-/// # Errors
-/// The file does not exist or cannot be read.
-pub fn read_mesh_networks(path: &Path, options: &Options) -> Result<Vec<Change>, OpenError> {
-    let bytes = fs::read(path).map_err(|e| OpenError::new(path.to_owned(), e))?;
-    let name: Arc<str> = path.display().to_string().into();
-    let document = yaml::read_mesh_networks(&bytes, &options.source(name.clone()));
-    Ok(Ledger::default().put(&name, vec![document]))
-}
-
 /// The texts of the inputs, each with the name of its file; directories by file name.
 ///
 /// # Errors

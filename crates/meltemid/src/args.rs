@@ -65,11 +65,11 @@ pub(crate) struct Args {
         value_name = "ADDR"
     )]
     monitoring_addr: Option<String>,
-    /// Mesh configuration, read once; without it the ConfigMap `istio` (`istio-REVISION`) of the
+    /// File of mesh configuration, followed; without it the ConfigMap `istio` (`istio-REVISION`) of the
     /// root namespace counts, and is followed.
     #[arg(long = "meshConfig", alias = "mesh-config", value_name = "FILE")]
     mesh_config: Option<PathBuf>,
-    /// Mesh networks, read and checked once. They have no effect yet beside what is said of them.
+    /// Mesh networks, followed and checked. They have no effect yet beside what is said of them.
     #[arg(
         long = "networksConfig",
         alias = "networks-config",

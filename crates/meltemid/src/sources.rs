@@ -4,7 +4,7 @@
 use crate::args::Config;
 use crate::wire::{Failure, INTERNAL, NO_INPUT};
 use meltemi_api::Change;
-use meltemi_files::{Directory, OpenError, Options, read_mesh_config, read_mesh_networks};
+use meltemi_files::{Content, Directory, Options, Single};
 use meltemi_kube::{Needed, Seen, Source};
 use meltemi_runtime::tasks::Tasks;
 use meltemi_types::ClusterId;
@@ -18,7 +18,8 @@ use tokio::sync::{mpsc, watch};
 pub(crate) struct Sources {
     directories: Vec<(Arc<str>, Directory)>,
     cluster: Option<Source>,
-    mesh_config: Vec<Change>,
+    /// Files of mesh configuration, and what they say at first.
+    files: Vec<(Single, Vec<Change>)>,
 }
 
 impl Sources {
@@ -32,7 +33,7 @@ impl Sources {
         Ok(Self {
             directories: directories(config)?,
             cluster: cluster.map(|cluster| cluster.with_credentials(needed)),
-            mesh_config: mesh_config(config)?,
+            files: files(config)?,
         })
     }
 
@@ -60,8 +61,11 @@ impl Sources {
         tasks: &mut Tasks,
         out: mpsc::Sender<Vec<Change>>,
     ) -> Result<(), Failure> {
-        let sent = out.send(self.mesh_config).await;
-        sent.map_err(|_| Failure::new(INTERNAL, "the pump is gone"))?;
+        for (file, first) in self.files {
+            let sent = out.send(first).await;
+            sent.map_err(|_| Failure::new(INTERNAL, "the pump is gone"))?;
+            tasks.critical("mesh configuration", file.run(out.clone()));
+        }
         for (_, directory) in self.directories {
             tasks.critical("directory", directory.run(out.clone()));
         }
@@ -114,25 +118,30 @@ fn config_map(revision: &str) -> String {
     }
 }
 
-/// The mesh configuration that `--meshConfig` names and the networks that `--networksConfig` names,
-/// read once.
-fn mesh_config(config: &Config) -> Result<Vec<Change>, Failure> {
+/// The mesh configuration that `--meshConfig` names and the networks that `--networksConfig` names.
+fn files(config: &Config) -> Result<Vec<(Single, Vec<Change>)>, Failure> {
     let options = Options {
         cluster: config.cluster.clone(),
         root_namespace: config.namespace.clone(),
         ..Options::default()
     };
-    let failed = |flag: &str, e: OpenError| Failure::new(NO_INPUT, format!("{flag}: {e}"));
-    let mut changes = Vec::new();
-    if let Some(path) = &config.mesh_config {
-        let read = read_mesh_config(path, &options);
-        changes = read.map_err(|e| failed("--meshConfig", e))?;
-    }
-    if let Some(path) = &config.mesh_networks {
-        let read = read_mesh_networks(path, &options);
-        changes.extend(read.map_err(|e| failed("--networksConfig", e))?);
-    }
-    Ok(changes)
+    let named = [
+        ("--meshConfig", Content::MeshConfig, &config.mesh_config),
+        (
+            "--networksConfig",
+            Content::MeshNetworks,
+            &config.mesh_networks,
+        ),
+    ];
+    let named = named
+        .into_iter()
+        .filter_map(|(flag, content, path)| Some((flag, content, path.clone()?)));
+    named
+        .map(|(flag, content, path)| {
+            let opened = Single::open(path, content, options.clone());
+            opened.map_err(|error| Failure::new(NO_INPUT, format!("{flag}: {error}")))
+        })
+        .collect()
 }
 
 #[cfg(test)]

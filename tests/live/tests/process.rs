@@ -117,3 +117,40 @@ fn the_port_file_says_what_listens_until_sigterm() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_file_of_mesh_configuration_is_followed() -> Result<()> {
+    let scratch = Scratch::new("process-mesh")?;
+    let config = scratch.path().join("config");
+    std::fs::create_dir(&config)?;
+    let file = scratch.path().join("mesh.yaml");
+    std::fs::write(&file, "connectTimeout: 5s\n")?;
+    let mut options = Options::new(
+        paths::binary("meltemid")?,
+        config.display().to_string(),
+        scratch.path().to_path_buf(),
+    );
+    options.args = vec!["--meshConfig".into(), file.clone().into()];
+    let plane = Plane::start(&options)?;
+    let timeout = |wanted: &str| {
+        wait::until(wanted, DEADLINE, || {
+            let mesh = plane.json("/debug/mesh")?;
+            Ok((mesh["connectTimeout"] == wanted).then_some(()))
+        })
+    };
+    let wrong = |is: bool| {
+        wait::until("what is wrong to be said, or not", DEADLINE, || {
+            let said = plane.diagnostics()?.to_string();
+            Ok((said.contains("mesh.yaml") == is).then_some(()))
+        })
+    };
+    timeout("5s")?;
+    std::fs::write(&file, "connectTimeout: 7s\n")?;
+    timeout("7s")?;
+    std::fs::write(&file, "connectTimeout: [\n")?;
+    wrong(true)?;
+    timeout("7s")?;
+    std::fs::write(&file, "connectTimeout: 9s\n")?;
+    timeout("9s")?;
+    wrong(false)
+}
