@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 /// How long between two looks.
 const PAUSE: Duration = Duration::from_millis(2);
+/// A look that starts a program costs what the awaited event needs itself: so long at most it is put
+/// off, for the time that the last look took.
+const LEAVE: Duration = Duration::from_millis(300);
 
 /// Looks until `probe` finds something.
 ///
@@ -18,7 +21,8 @@ pub fn until<T>(
     every(what, (deadline, PAUSE), probe)
 }
 
-/// The same with a pause of one's own between two looks, for one that costs something.
+/// The same with a pause of one's own between two looks, for one that costs something. A slow look
+/// makes it longer: looking takes half of the time at most.
 ///
 /// # Errors
 /// As for [`until`].
@@ -29,6 +33,7 @@ pub fn every<T>(
 ) -> Result<T> {
     let started = Instant::now();
     loop {
+        let look = Instant::now();
         let last = match probe() {
             Ok(Some(found)) => return Ok(found),
             Ok(None) => None,
@@ -40,7 +45,7 @@ pub fn every<T>(
                 None => bail!(late(what, deadline)),
             }
         }
-        std::thread::sleep(pause);
+        std::thread::sleep(pause.max(look.elapsed().min(LEAVE)));
     }
 }
 
