@@ -3,7 +3,10 @@
 //!
 //! A connection above a limit is closed without a word: answering would cost what it asks for.
 
+mod gather;
+
 use crate::tls::Tls;
+use gather::Gather;
 use rustls::pki_types::CertificateDer;
 use std::collections::HashMap;
 use std::io;
@@ -45,7 +48,7 @@ impl Default for Limits {
 /// A connection whose handshake is done.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TlsStream<TcpStream>,
+    stream: Gather<TlsStream<TcpStream>>,
     peer: SocketAddr,
     _seat: Seat,
 }
@@ -60,7 +63,7 @@ impl Connection {
     /// What the client has shown, its own certificate first; empty when it showed none.
     #[must_use]
     pub fn certificates(&self) -> Vec<CertificateDer<'static>> {
-        let (_, session) = self.stream.get_ref();
+        let (_, session) = self.stream.get_ref().get_ref();
         let chain = session.peer_certificates().unwrap_or_default();
         chain.iter().map(|one| one.clone().into_owned()).collect()
     }
@@ -98,7 +101,7 @@ pub async fn listen(
             match shaken.await {
                 Ok(Ok(stream)) => {
                     let connection = Connection {
-                        stream,
+                        stream: Gather::new(stream),
                         peer,
                         _seat: seat,
                     };
@@ -188,17 +191,5 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }

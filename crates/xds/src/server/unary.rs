@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use futures::future::{BoxFuture, ready};
-use futures::stream::once;
+use futures::future::BoxFuture;
+use futures::stream::iter;
 use futures::{FutureExt, StreamExt};
 use http_body_util::{BodyExt, Limited};
 use tonic::Status;
@@ -19,6 +19,11 @@ use crate::caller::Credentials;
 
 /// Flag and length before a gRPC message.
 const PREFIX: usize = 5;
+
+/// Pieces of at most so many bytes are copied behind the head of their HTTP/2 frame (where a stream
+/// takes one slice at a time). A longer one is sent from where it lies, and nothing behind it, not
+/// even the status, leaves together with it.
+const COPIED: usize = 1023;
 
 /// Answers calls that are no ADS.
 pub trait Unary: Send + Sync + 'static {
@@ -63,7 +68,11 @@ pub(super) async fn respond(
             "the call was not answered in time; try again",
         )),
     };
-    call::response(once(ready(answer)).boxed())
+    let pieces = match answer {
+        Ok(answer) => pieces(answer).map(Ok).collect(),
+        Err(status) => vec![Err(status)],
+    };
+    call::response(iter(pieces).boxed())
 }
 
 /// The one message of a request.
@@ -96,9 +105,27 @@ fn framed(message: &Bytes) -> Bytes {
     framed.freeze()
 }
 
+/// An answer in pieces that leave together.
+fn pieces(mut answer: Bytes) -> impl Iterator<Item = Bytes> {
+    std::iter::from_fn(move || {
+        let piece = answer.split_to(COPIED.min(answer.len()));
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_is_the_sum_of_its_pieces() {
+        for length in [5, COPIED, COPIED + 1, 70_000] {
+            let answer = Bytes::from(vec![7; length]);
+            let all: Vec<Bytes> = pieces(answer.clone()).collect();
+            assert_eq!(all.concat(), answer);
+            assert!(all.iter().all(|piece| piece.len() <= COPIED));
+        }
+    }
 
     #[test]
     fn a_message_comes_out_of_its_frame() {
