@@ -3,7 +3,7 @@
 //!
 //! A connection above a limit is closed without a word: answering would cost what it asks for.
 
-use crate::tls::Tls;
+use crate::tls::{Asks, Tls};
 use rustls::pki_types::CertificateDer;
 use std::collections::HashMap;
 use std::io;
@@ -21,7 +21,7 @@ use tokio_rustls::server::TlsStream;
 /// After a failed accept (no more file descriptors, say) the next one waits so long.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What strangers may cost.
+/// What strangers may cost, and what they are asked for.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// How long a handshake may take.
@@ -30,6 +30,8 @@ pub struct Limits {
     pub per_address: usize,
     /// Connections from all addresses.
     pub connections: usize,
+    /// Whether clients are asked for a certificate.
+    pub asks: Asks,
 }
 
 impl Default for Limits {
@@ -38,6 +40,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             per_address: 64,
             connections: 32_768,
+            asks: Asks::Certificate,
         }
     }
 }
@@ -91,7 +94,7 @@ pub async fn listen(
             tracing::debug!(%peer, "connection closed: too many are open");
             continue;
         };
-        let acceptor = TlsAcceptor::from(tls.config());
+        let acceptor = TlsAcceptor::from(tls.config(limits.asks));
         let (ready, patience) = (ready.clone(), limits.handshake);
         tokio::spawn(async move {
             let shaken = tokio::time::timeout(patience, shake(acceptor, stream));

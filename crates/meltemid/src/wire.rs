@@ -83,6 +83,7 @@ fn start(config: Config) -> Result<(), Failure> {
 struct Sockets {
     grpc: Option<TcpListener>,
     secure: Option<TcpListener>,
+    webhook: Option<TcpListener>,
     http: Option<TcpListener>,
     monitoring: Option<TcpListener>,
     controlz: Option<TcpListener>,
@@ -96,6 +97,7 @@ impl Sockets {
         Ok(Self {
             grpc: open("--grpcAddr", config.grpc)?,
             secure: open("--secureGRPCAddr", config.secure_grpc)?,
+            webhook: open("--httpsAddr", config.injection.map(|hook| hook.address))?,
             http: open("--httpAddr", config.http)?,
             monitoring: open("--monitoringAddr", config.monitoring)?,
             controlz: open("--ctrlz_port", config.controlz)?,
@@ -106,8 +108,8 @@ impl Sockets {
         let local = |socket: &Option<TcpListener>| socket.as_ref()?.local_addr().ok();
         Ports::new(
             (local(&self.grpc), local(&self.secure)),
-            local(&self.http),
-            local(&self.monitoring),
+            (local(&self.http), local(&self.monitoring)),
+            local(&self.webhook),
         )
     }
 }
@@ -145,6 +147,8 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
     let clerk = Clerk::new(plane.clone(), ends.questions, readers);
     let status = secure.as_ref().zip(sources.seen());
     let status = status.and_then(|(secure, seen)| secure.status(&config, book, seen));
+    let webhook = secure.as_ref();
+    let webhook = webhook.and_then(|secure| secure.webhook(&config, &readiness));
     let desk = Desk {
         plane,
         about: Arc::new(about(&config)),
@@ -171,6 +175,9 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
     let ports = sockets.ports();
     if let Some(socket) = sockets.controlz.take() {
         tasks.best_effort("controlz", controlz::serve(socket, levels, drain.clone()));
+    }
+    if let Some((webhook, socket)) = webhook.zip(sockets.webhook.take()) {
+        webhook.spawn(&mut tasks, socket, &drain);
     }
     if let Some(secure) = secure {
         let served = (sockets.secure.take(), server.clone());
