@@ -129,7 +129,7 @@ impl BundlePatcher {
             tokio::select! {
                 Some(event) = events.next() => match event {
                     Ok(event) => seen.hear(event),
-                    Err(error) => tracing::debug!(%error, "watching webhooks"),
+                    Err(error) => tracing::warn!(%error, "cannot look at webhooks"),
                 },
                 changed = self.roots.changed() => if changed.is_err() { return Ended::Withdrawn },
                 Ok(()) = self.restores.changed() => return Ended::Restored,

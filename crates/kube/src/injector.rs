@@ -66,7 +66,7 @@ impl InjectorSource {
             tokio::select! {
                 Some(event) = maps.next() => match event {
                     Ok(event) => self.hear(event),
-                    Err(error) => tracing::debug!(%error, "watching {}", self.name),
+                    Err(error) => tracing::warn!(%error, "cannot read ConfigMap {}", self.name),
                 },
                 Some(event) = nodes.next() => match event {
                     Ok(event) => {

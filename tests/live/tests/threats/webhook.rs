@@ -344,7 +344,8 @@ async fn flood(citadel: &Citadel) -> Result<()> {
         {
             Ok((503, _)) => busy += 1,
             Ok((status, _)) => ensure!(status == 408, "{status}"),
-            Err(_closed) => {}
+            // The connection was closed before all of it was read, and the answer is lost.
+            Err(_closed) => busy += 1,
         }
     }
     ensure!(busy > 0, "one address may hold as much as it likes");
