@@ -257,10 +257,7 @@ impl Args {
         let secure = access.as_ref().map_or("", |_| ":15012");
         let secure_grpc = secure_grpc_addr.unwrap_or_else(|| secure.into());
         let secure_grpc = address("--secureGRPCAddr", &secure_grpc)?;
-        let injection = webhook.read(in_pod && access.is_some())?;
-        let unused = injection
-            .filter(|_| secure_grpc.is_none())
-            .map(unused_address);
+        let (injection, unused) = webhook.read(in_pod && access.is_some(), secure_grpc)?;
         let warnings = unused.into_iter().chain(read_profile(&profile)?).collect();
         something(&config_dir, access.as_ref())?;
         let cluster = own_cluster(&cluster_id)?;
@@ -277,7 +274,7 @@ impl Args {
             issuer: jwt::read(&jwt_rule, ssl_cert_file.as_deref())?,
             signing: identity.read()?,
             strict: profile == "strict",
-            injection: injection.filter(|_| secure_grpc.is_some()),
+            injection,
             secure_grpc,
             hosts: listed(&custom_host),
             grpc: address("--grpcAddr", &grpc_addr)?,
@@ -353,12 +350,6 @@ fn access(kubeconfig: Option<PathBuf>, own_cluster: bool) -> Option<Access> {
 fn controlz(port: Option<u16>, in_pod: bool) -> Option<SocketAddr> {
     let port = port.or_else(|| in_pod.then_some(9876))?;
     (port != 0).then(|| SocketAddr::from(([127, 0, 0, 1], port)))
-}
-
-/// Webhooks are served with the certificate of xDS, so nowhere without one.
-fn unused_address(injection: Injection) -> String {
-    let address = injection.address;
-    format!("--httpsAddr {address} is not used: without --secureGRPCAddr there is no certificate")
 }
 
 fn read_profile(profile: &str) -> Result<Option<String>, String> {

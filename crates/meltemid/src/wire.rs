@@ -14,6 +14,7 @@ use crate::pump::{Debounce, Pump};
 use crate::secure::Secure;
 use crate::sources::Sources;
 use crate::status::Book;
+use crate::webhook::Webhook;
 use meltemi_registry::{Registry, Settings};
 use meltemi_runtime::drain::{self, Drain, Signals};
 use meltemi_runtime::metrics::Metrics;
@@ -126,6 +127,7 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
     let (supply, ends) = Supply::new(config.cluster.clone());
     let sources = Sources::open(&config, ends.needed).await?;
     let mut sockets = Sockets::bind(&config)?;
+    let ports = sockets.ports();
     // 3 build
     let readiness = Readiness::new();
     let (synced, serving) = (readiness.gate("sources"), readiness.gate("serving"));
@@ -147,8 +149,7 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
     let clerk = Clerk::new(plane.clone(), ends.questions, readers);
     let status = secure.as_ref().zip(sources.seen());
     let status = status.and_then(|(secure, seen)| secure.status(&config, book, seen));
-    let webhook = secure.as_ref();
-    let webhook = webhook.and_then(|secure| secure.webhook(&config, &readiness));
+    let webhook = webhook(secure.as_ref(), (&config, &readiness), &mut sockets);
     let desk = Desk {
         plane,
         about: Arc::new(about(&config)),
@@ -172,11 +173,10 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
     if let Some(status) = status {
         tasks.best_effort("status", status.run(drain.clone()));
     }
-    let ports = sockets.ports();
     if let Some(socket) = sockets.controlz.take() {
         tasks.best_effort("controlz", controlz::serve(socket, levels, drain.clone()));
     }
-    if let Some((webhook, socket)) = webhook.zip(sockets.webhook.take()) {
+    if let Some((webhook, socket)) = webhook {
         webhook.spawn(&mut tasks, socket, &drain);
     }
     if let Some(secure) = secure {
@@ -208,6 +208,16 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
         Err(Ok(())) => Err(Failure::new(INTERNAL, "every task has ended")),
         Err(Err(ended)) => Err(Failure::new(INTERNAL, chain(&ended))),
     }
+}
+
+/// The injection webhook and its socket, where it is served.
+fn webhook(
+    secure: Option<&Secure>,
+    (config, readiness): (&Config, &Readiness),
+    sockets: &mut Sockets,
+) -> Option<(Webhook, TcpListener)> {
+    let webhook = secure?.webhook(config, readiness)?;
+    Some((webhook, sockets.webhook.take()?))
 }
 
 /// How long changes wait.

@@ -33,8 +33,12 @@ pub(crate) struct Injection {
 }
 
 impl WebhookArgs {
-    /// Reads them; nothing where nothing is served.
-    pub(super) fn read(self, in_pod: bool) -> Result<Option<Injection>, String> {
+    /// Reads them: what is served, and what is said when there is no certificate for it.
+    pub(super) fn read(
+        self,
+        in_pod: bool,
+        secure: Option<SocketAddr>,
+    ) -> Result<(Option<Injection>, Option<String>), String> {
         let Self {
             https_addr,
             inject_enabled,
@@ -43,9 +47,17 @@ impl WebhookArgs {
         let or = if in_pod { ":15017" } else { "" };
         let address = address("--httpsAddr", https_addr.as_deref().unwrap_or(or))?;
         let enabled = !matches!(inject_enabled.as_str(), "false" | "0");
-        Ok(address.filter(|_| enabled).map(|address| Injection {
-            address,
-            tells: !injection_webhook_config_name.is_empty(),
-        }))
+        let Some(address) = address.filter(|_| enabled) else {
+            return Ok((None, None));
+        };
+        if secure.is_none() {
+            let why = "without --secureGRPCAddr there is no certificate";
+            return Ok((
+                None,
+                Some(format!("--httpsAddr {address} is not used: {why}")),
+            ));
+        }
+        let tells = !injection_webhook_config_name.is_empty();
+        Ok((Some(Injection { address, tells }), None))
     }
 }
