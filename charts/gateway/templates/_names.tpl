@@ -4,6 +4,11 @@
 {{- .Values.name | default .Release.Name }}
 {{- end }}
 
+{{- /* Whether the control plane's injector makes the proxy: `true` or nothing. */}}
+{{- define "gateway.injected" -}}
+{{- if eq .Values.image "auto" }}true{{ end }}
+{{- end }}
+
 {{- define "gateway.revision" -}}
 {{- default "default" .Values.revision }}
 {{- end }}
@@ -44,7 +49,7 @@ istio: {{ include "gateway.istio" . | quote }}
   "istio.io/rev" (include "gateway.revision" .)
   "service.istio.io/canonical-name" (include "gateway.name" .)
   "service.istio.io/canonical-revision" "latest"
-  "sidecar.istio.io/inject" "false" }}
+  "sidecar.istio.io/inject" (include "gateway.injected" . | eq "true" | ternary "true" "false") }}
 {{- with .Values.networkGateway | default .Values.global.network }}
 {{- $_ := set $labels "topology.istio.io/network" . }}
 {{- end }}
@@ -66,4 +71,28 @@ istio: {{ include "gateway.istio" . | quote }}
 {{- $_ := set $labels "topology.istio.io/network" . }}
 {{- end }}
 {{- mergeOverwrite $labels (deepCopy .Values.labels) | toYaml }}
+{{- end }}
+
+{{- /* What the injector is told of a proxy that it makes; JSON, empty when there is nothing. */}}
+{{- define "gateway.proxyConfig" -}}
+{{- $config := dict }}
+{{- with .Values.proxy.discoveryAddress }}{{ $_ := set $config "discoveryAddress" . }}{{ end }}
+{{- with int .Values.proxy.concurrency }}{{ $_ := set $config "concurrency" . }}{{ end }}
+{{- if $config }}{{ toJson $config }}{{ end }}
+{{- end }}
+
+{{- /* Annotations of the pods: of the injector or of the bootstrap, of metrics, then the user's. */}}
+{{- define "gateway.podAnnotations" -}}
+{{- $all := dict "prometheus.io/path" "/stats/prometheus" "prometheus.io/scrape" "true" }}
+{{- if include "gateway.injected" . }}
+{{- $_ := set $all "prometheus.io/port" "15020" }}
+{{- $_ := set $all "inject.istio.io/templates" "gateway" }}
+{{- with include "gateway.proxyConfig" . }}{{ $_ := set $all "proxy.istio.io/config" . }}{{ end }}
+{{- if ne .Values.logging.level "warning" }}{{ $_ := set $all "sidecar.istio.io/logLevel" .Values.logging.level }}{{ end }}
+{{- else }}
+{{- $_ := set $all "prometheus.io/port" "15090" }}
+{{- /* An Envoy reads its bootstrap once. */}}
+{{- $_ := set $all "meltemi.io/bootstrap" (include "gateway.bootstrap" . | sha256sum | trunc 16) }}
+{{- end }}
+{{- mergeOverwrite $all (deepCopy .Values.podAnnotations) | toYaml }}
 {{- end }}

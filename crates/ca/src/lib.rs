@@ -52,6 +52,6 @@ pub use renewal::Renewal;
 pub use request::{BadRequest, KeyKind, MAX_BYTES, Request};
 pub use revoked::Revoked;
 pub use succession::Succession;
-pub use tls::{Tls, Trust};
+pub use tls::{Asks, Tls, Trust};
 pub use token::{BadToken, Bearer, LONGEST_LIFE, TokenKey};
 pub use validity::Validity;

@@ -5,7 +5,7 @@
 
 mod gather;
 
-use crate::tls::Tls;
+use crate::tls::{Asks, Tls};
 use gather::Gather;
 use rustls::pki_types::CertificateDer;
 use std::collections::HashMap;
@@ -24,7 +24,7 @@ use tokio_rustls::server::TlsStream;
 /// After a failed accept (no more file descriptors, say) the next one waits so long.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What strangers may cost.
+/// What strangers may cost, and what they are asked for.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// How long a handshake may take.
@@ -33,6 +33,8 @@ pub struct Limits {
     pub per_address: usize,
     /// Connections from all addresses.
     pub connections: usize,
+    /// Whether clients are asked for a certificate.
+    pub asks: Asks,
 }
 
 impl Default for Limits {
@@ -41,6 +43,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             per_address: 64,
             connections: 32_768,
+            asks: Asks::Certificate,
         }
     }
 }
@@ -94,7 +97,7 @@ pub async fn listen(
             tracing::debug!(%peer, "connection closed: too many are open");
             continue;
         };
-        let acceptor = TlsAcceptor::from(tls.config());
+        let acceptor = TlsAcceptor::from(tls.config(limits.asks));
         let (ready, patience) = (ready.clone(), limits.handshake);
         tokio::spawn(async move {
             let shaken = tokio::time::timeout(patience, shake(acceptor, stream));

@@ -19,10 +19,22 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub struct Tls {
     shown: Arc<Shown>,
     config: RwLock<Arc<ServerConfig>>,
+    /// For callers that need not say who they are.
+    open: Arc<ServerConfig>,
 }
 
 /// Which roots vouch for clients, and who of those is revoked.
 pub type Trust<'a> = (&'a [CertificateDer<'static>], &'a Revoked);
+
+/// What a listener asks of clients, and so what it speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Asks {
+    /// A certificate, if the client has one; HTTP/2, for gRPC.
+    #[default]
+    Certificate,
+    /// Nothing; HTTP/1.1, which is what an API server speaks to webhooks.
+    Nothing,
+}
 
 /// The certificate that is shown now.
 #[derive(Debug)]
@@ -57,6 +69,7 @@ impl Tls {
         let shown = Arc::new(Shown(RwLock::new(certified(leaf)?)));
         let config = config(&shown, trust)?;
         Ok(Self {
+            open: open(&shown)?,
             shown,
             config: RwLock::new(config),
         })
@@ -93,9 +106,14 @@ impl Tls {
     }
 
     /// The settings for one handshake.
-    pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
-        config.clone()
+    pub(crate) fn config(&self, asks: Asks) -> Arc<ServerConfig> {
+        match asks {
+            Asks::Nothing => self.open.clone(),
+            Asks::Certificate => {
+                let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
+                config.clone()
+            }
+        }
     }
 }
 
@@ -134,5 +152,15 @@ fn config(shown: &Arc<Shown>, (roots, revoked): Trust<'_>) -> Result<Arc<ServerC
         .with_client_cert_verifier(verifier(roots, revoked)?)
         .with_cert_resolver(shown.clone());
     config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// TLS 1.2 or later, HTTP/1.1, and no question who the client is.
+fn open(shown: &Arc<Shown>) -> Result<Arc<ServerConfig>, Error> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(shown.clone());
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

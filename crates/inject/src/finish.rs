@@ -11,6 +11,7 @@ use crate::refusal::Refusal;
 use crate::settings::Settings;
 use meltemi_api::mesh_config::ProxyConfig;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// A pod that is being made, and what it is made of.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ pub(crate) fn finish(mut work: Work<'_>) -> Result<Value, Refusal> {
     }
     prometheus::merge(&mut work)?;
     probes::rewrite(&mut work);
-    if let Some((_, network)) = cluster.iter().find(|(name, _)| *name == NETWORK) {
+    if let Some(network) = cluster.get(NETWORK) {
         let label = "topology.istio.io/network".to_owned();
         pod::labels_mut(&mut work.pod).insert(label, network.as_str().into());
     }
@@ -55,16 +56,22 @@ pub(crate) fn finish(mut work: Work<'_>) -> Result<Value, Refusal> {
     Ok(work.pod)
 }
 
+const CLUSTER: &str = "ISTIO_META_CLUSTER_ID";
 const NETWORK: &str = "ISTIO_META_NETWORK";
 
-/// Cluster and network of the pod: of the values, or of its label.
-fn cluster_variables(work: &Work<'_>) -> Vec<(&'static str, String)> {
+/// Cluster and network of the pod, of the values or of its label; and what the webhook's address
+/// says, which wins.
+fn cluster_variables(work: &Work<'_>) -> BTreeMap<String, String> {
     let values = &work.settings.values;
     let said = pod::label(work.original, "topology.istio.io/network");
     let network = said.map_or_else(|| values.text("global.network"), ToOwned::to_owned);
     let cluster = values.text("global.multiCluster.clusterName");
-    let all = [("ISTIO_META_CLUSTER_ID", cluster), (NETWORK, network)];
-    all.into_iter()
-        .filter(|(_, value)| !value.is_empty())
-        .collect()
+    let all = [(CLUSTER, cluster), (NETWORK, network)];
+    let all = all
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value));
+    let mut all: BTreeMap<String, String> = all.collect();
+    all.extend(work.settings.variables.clone());
+    all.retain(|_, value| !value.is_empty());
+    all
 }

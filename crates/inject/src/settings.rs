@@ -20,6 +20,8 @@ pub struct Settings {
     pub compliance: String,
     /// The root certificate comes from a ClusterTrustBundle instead of a ConfigMap.
     pub trust_bundles: TrustBundles,
+    /// Variables of the proxy that the webhook's address names, over those of the values.
+    pub variables: BTreeMap<String, String>,
 }
 
 /// Whether the proxy is a native sidecar: an init container that stays.
@@ -78,6 +80,7 @@ impl Settings {
             kubelet_minor: NATIVE_SINCE,
             compliance,
             trust_bundles,
+            variables: BTreeMap::new(),
         }
     }
 

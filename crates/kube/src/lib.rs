@@ -11,6 +11,8 @@
 //! * [`StatusWriter`]: what became of an object, in its status and as events.
 //! * [`RootPublisher`]: the root certificate and the list of revoked ones, put where workloads find
 //!   them.
+//! * [`InjectorSource`]: what the charts tell the injector, and what kubelets there are.
+//! * [`BundlePatcher`]: the roots, in the webhooks that the API server calls.
 //! * [`Pods`]: what a person's tool asks: which pods there are, and a connection to a port of one.
 //!
 //! What the source decides is pure and tested without a server: `wire` takes bytes apart,
@@ -20,6 +22,7 @@
 
 mod access_review;
 mod backoff;
+mod bundle;
 mod cache;
 mod cleanup;
 mod connect;
@@ -29,6 +32,7 @@ mod decode;
 mod elect;
 mod follow;
 mod forward;
+mod injector;
 mod lead;
 mod lock;
 mod pods;
@@ -49,10 +53,12 @@ mod tuning;
 mod wire;
 
 pub use access_review::{AccessReviewer, NoAnswer};
+pub use bundle::BundlePatcher;
 pub use cleanup::{Cleanup, CleanupError};
 pub use connect::{Access, ConnectError, connect};
 pub use credentials::Needed;
 pub use elect::Candidate;
+pub use injector::{InjectorSource, Told};
 pub use kube::Client;
 pub use lead::{Campaign, Fence};
 pub use lock::Lock;

@@ -3,6 +3,7 @@
 mod external;
 mod identity;
 mod jwt;
+mod webhook;
 
 use crate::callers::JwtRule;
 use clap::{Parser, ValueEnum};
@@ -14,9 +15,11 @@ use meltemi_types::{ClusterId, Namespace};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use webhook::WebhookArgs;
 
 pub(crate) use external::{ServingFiles, Signer, SignerNames};
 pub(crate) use identity::Signing;
+pub(crate) use webhook::Injection;
 
 /// The control plane of Meltemi, an Istio-compatible service mesh for stock Envoy.
 ///
@@ -55,9 +58,8 @@ pub(crate) struct Args {
     /// Where to serve health and debug pages [default: :8080; 127.0.0.1:0 outside of a cluster].
     #[arg(long = "httpAddr", alias = "http-addr", value_name = "ADDR")]
     http_addr: Option<String>,
-    /// Where to serve webhooks; listens only when there is a certificate.
-    #[arg(long = "httpsAddr", alias = "https-addr", value_name = "ADDR")]
-    https_addr: Option<String>,
+    #[command(flatten)]
+    webhook: WebhookArgs,
     /// Where to serve metrics [default: :15014; 127.0.0.1:0 outside of a cluster].
     #[arg(
         long = "monitoringAddr",
@@ -179,6 +181,8 @@ pub(crate) struct Config {
     pub(crate) mesh_networks: Option<PathBuf>,
     pub(crate) grpc: Option<SocketAddr>,
     pub(crate) secure_grpc: Option<SocketAddr>,
+    /// The injection webhook; only where there is a certificate for it.
+    pub(crate) injection: Option<Injection>,
     /// Further names of the serving certificate.
     pub(crate) hosts: Vec<String>,
     pub(crate) http: Option<SocketAddr>,
@@ -220,7 +224,7 @@ impl Args {
             grpc_addr,
             secure_grpc_addr,
             http_addr,
-            https_addr,
+            webhook,
             monitoring_addr,
             mesh_config,
             networks_config,
@@ -252,9 +256,9 @@ impl Args {
         // Without an API server, the authority of a directory serves whom that is asked for.
         let secure = access.as_ref().map_or("", |_| ":15012");
         let secure_grpc = secure_grpc_addr.unwrap_or_else(|| secure.into());
-        let unused = [("--httpsAddr", https_addr)];
-        let mut warnings: Vec<String> = unused.into_iter().filter_map(unused_address).collect();
-        warnings.extend(read_profile(&profile)?);
+        let secure_grpc = address("--secureGRPCAddr", &secure_grpc)?;
+        let (injection, unused) = webhook.read(in_pod && access.is_some(), secure_grpc)?;
+        let warnings = unused.into_iter().chain(read_profile(&profile)?).collect();
         something(&config_dir, access.as_ref())?;
         let cluster = own_cluster(&cluster_id)?;
         let in_cluster = in_pod || access.is_some();
@@ -270,7 +274,8 @@ impl Args {
             issuer: jwt::read(&jwt_rule, ssl_cert_file.as_deref())?,
             signing: identity.read()?,
             strict: profile == "strict",
-            secure_grpc: address("--secureGRPCAddr", &secure_grpc)?,
+            injection,
+            secure_grpc,
             hosts: listed(&custom_host),
             grpc: address("--grpcAddr", &grpc_addr)?,
             http: address("--httpAddr", http_addr.as_deref().unwrap_or(local(":8080")))?,
@@ -345,12 +350,6 @@ fn access(kubeconfig: Option<PathBuf>, own_cluster: bool) -> Option<Access> {
 fn controlz(port: Option<u16>, in_pod: bool) -> Option<SocketAddr> {
     let port = port.or_else(|| in_pod.then_some(9876))?;
     (port != 0).then(|| SocketAddr::from(([127, 0, 0, 1], port)))
-}
-
-/// An address that would be served only with a certificate, of which there is none.
-fn unused_address((flag, value): (&str, Option<String>)) -> Option<String> {
-    let given = value.is_some_and(|v| !v.is_empty());
-    given.then(|| format!("{flag} is not used: there is no serving certificate"))
 }
 
 fn read_profile(profile: &str) -> Result<Option<String>, String> {

@@ -34,6 +34,9 @@ const fn seconds(name: &'static str, help: &'static str) -> Family {
 /// Istio's bounds in bytes: one, 10 kB, 1, 4, 10 and 40 MB.
 const BYTES: &[f64] = &[1.0, 1e4, 1e6, 4e6, 1e7, 4e7];
 
+/// Istio's bounds of what an API server waits for.
+const PATIENCE: &[f64] = &[0.1, 1.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0];
+
 /// Everything that is exposed.
 pub(crate) const FAMILIES: &[Family] = &[
     gauge("pilot_xds", "Proxies that are connected."),
@@ -90,6 +93,39 @@ pub(crate) const FAMILIES: &[Family] = &[
     gauge(
         "citadel_server_cert_chain_expiry_seconds",
         "Seconds until the first certificate from what signs to the root ends.",
+    ),
+    counter(
+        "sidecar_injection_requests_total",
+        "Reviews of pods that came in.",
+    ),
+    counter(
+        "sidecar_injection_success_total",
+        "Pods that got a proxy, or had it.",
+    ),
+    counter(
+        "sidecar_injection_failure_total",
+        "Pods that were refused, and reviews that cannot be read.",
+    ),
+    counter(
+        "sidecar_injection_skip_total",
+        "Pods that stay as they are.",
+    ),
+    Family {
+        name: "sidecar_injection_time_seconds",
+        help: "Time from the first byte of a review to its answer.",
+        shape: Shape::Histogram(PATIENCE),
+    },
+    counter(
+        "webhook_patch_attempts_total",
+        "Writes of our roots into webhooks, by webhook.",
+    ),
+    counter(
+        "webhook_patch_retries_total",
+        "Such writes where somebody else was faster.",
+    ),
+    counter(
+        "webhook_patch_failures_total",
+        "Such writes that failed, by webhook and reason.",
     ),
     counter("citadel_server_csr_count", "Signing requests that came in."),
     counter(

@@ -20,8 +20,8 @@ impl Ports {
     /// What this process serves today.
     pub(crate) fn new(
         (grpc, secure): (Option<SocketAddr>, Option<SocketAddr>),
-        http: Option<SocketAddr>,
-        monitoring: Option<SocketAddr>,
+        (http, monitoring): (Option<SocketAddr>, Option<SocketAddr>),
+        webhook: Option<SocketAddr>,
     ) -> Self {
         let text = |address: Option<SocketAddr>| address.map(|a| a.to_string()).unwrap_or_default();
         Self {
@@ -30,7 +30,7 @@ impl Ports {
             secure_grpc: text(secure),
             http: text(http),
             monitoring: text(monitoring),
-            webhook: String::new(),
+            webhook: text(webhook),
         }
     }
 

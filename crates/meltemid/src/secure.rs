@@ -14,21 +14,23 @@ use crate::issuing::{Issuing, Signs};
 use crate::plane::Plane;
 use crate::publish;
 use crate::registrar::Registrar;
+use crate::sources::of_revision;
 use crate::status::{Book, Status};
+use crate::webhook::{Bundle, Injector, Lingers, Webhook};
 use bytes::Bytes;
 use futures::stream::unfold;
 use meltemi_ca::development::{self, DevelopmentError};
 use meltemi_ca::{Authority, Connection, Lifetimes, Limits, Tls, listen};
 use meltemi_kube::{
-    AccessReviewer, Campaign, Candidate, Client, ConnectError, Lock, Patience, Seen, Signing,
-    SigningPace, TokenReviewer, connect,
+    Access, AccessReviewer, Campaign, Candidate, Client, ConnectError, InjectorSource, Lock,
+    Patience, Seen, Signing, SigningPace, TokenReviewer, Told, connect,
 };
 use meltemi_runtime::drain::Drain;
 use meltemi_runtime::ready::Readiness;
 use meltemi_runtime::tasks::Tasks;
 use meltemi_xds::{Authenticator, Guest, Peer, ServeError, Server, Unary};
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, watch};
 
 /// Connections whose handshake is done and that nobody has taken yet.
@@ -213,6 +215,51 @@ impl Secure {
             seen,
             me: candidate(config),
             namespace: config.namespace.clone(),
+        })
+    }
+
+    /// The injection webhook, where one is served: with the certificate of xDS.
+    pub(crate) fn webhook(&self, config: &Config, readiness: &Readiness) -> Option<Webhook> {
+        self.keeper.as_ref()?;
+        let injection = config.injection?;
+        let (told, hears) = watch::channel(match self.cluster {
+            Some(_) => Told::Unread,
+            // A laptop has no charts.
+            None => Told::Says(Arc::default()),
+        });
+        let (oldest, kubelet) = watch::channel(None);
+        let source = self.cluster.as_ref().map(|cluster| InjectorSource {
+            client: cluster.client.clone(),
+            namespace: config.namespace.to_string(),
+            name: of_revision("istio-sidecar-injector", &config.revision),
+            told,
+            kubelet: oldest,
+            restores: cluster.restores.clone(),
+        });
+        let cluster = self.cluster.as_ref().filter(|_| injection.tells);
+        let bundle = cluster.map(|cluster| Bundle {
+            client: cluster.client.clone(),
+            namespace: config.namespace.to_string(),
+            me: candidate(config),
+            roots: self.roots.clone(),
+            restores: cluster.restores.clone(),
+        });
+        Some(Webhook {
+            tls: self.tls.clone(),
+            injector: Injector {
+                plane: self.callers.plane.clone(),
+                told: hears,
+                kubelet,
+                revision: config.revision.clone(),
+                made: Mutex::default(),
+            },
+            gate: readiness.gate("webhook"),
+            source,
+            bundle,
+            lingers: match config.access {
+                Some(Access::Pod) => Lingers::Yes,
+                Some(Access::Kubeconfig(_) | Access::Person { .. }) | None => Lingers::No,
+            },
         })
     }
 

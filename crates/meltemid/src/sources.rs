@@ -104,17 +104,17 @@ async fn cluster(config: &Config) -> Result<Option<Source>, Failure> {
         mesh_config: config
             .mesh_config
             .is_none()
-            .then(|| config_map(&config.revision)),
+            .then(|| of_revision("istio", &config.revision)),
         tuning: meltemi_kube::Tuning::default(),
     };
     Ok(Some(Source::new(client, options)))
 }
 
-/// The ConfigMap of a revision's mesh configuration.
-fn config_map(revision: &str) -> String {
+/// The name of what a revision has of its own.
+pub(crate) fn of_revision(name: &str, revision: &str) -> String {
     match revision {
-        "" | "default" => "istio".into(),
-        revision => format!("istio-{revision}"),
+        "" | "default" => name.into(),
+        revision => format!("{name}-{revision}"),
     }
 }
 
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_revision_has_a_config_map_of_its_own() {
-        assert_eq!(config_map("default"), "istio");
-        assert_eq!(config_map("canary"), "istio-canary");
+        assert_eq!(of_revision("istio", "default"), "istio");
+        assert_eq!(of_revision("istio", "canary"), "istio-canary");
     }
 }

@@ -14,6 +14,7 @@ use crate::pump::{Debounce, Pump};
 use crate::secure::Secure;
 use crate::sources::Sources;
 use crate::status::Book;
+use crate::webhook::Webhook;
 use meltemi_registry::{Registry, Settings};
 use meltemi_runtime::drain::{self, Drain, Signals};
 use meltemi_runtime::metrics::Metrics;
@@ -83,6 +84,7 @@ fn start(config: Config) -> Result<(), Failure> {
 struct Sockets {
     grpc: Option<TcpListener>,
     secure: Option<TcpListener>,
+    webhook: Option<TcpListener>,
     http: Option<TcpListener>,
     monitoring: Option<TcpListener>,
     controlz: Option<TcpListener>,
@@ -96,6 +98,7 @@ impl Sockets {
         Ok(Self {
             grpc: open("--grpcAddr", config.grpc)?,
             secure: open("--secureGRPCAddr", config.secure_grpc)?,
+            webhook: open("--httpsAddr", config.injection.map(|hook| hook.address))?,
             http: open("--httpAddr", config.http)?,
             monitoring: open("--monitoringAddr", config.monitoring)?,
             controlz: open("--ctrlz_port", config.controlz)?,
@@ -106,8 +109,8 @@ impl Sockets {
         let local = |socket: &Option<TcpListener>| socket.as_ref()?.local_addr().ok();
         Ports::new(
             (local(&self.grpc), local(&self.secure)),
-            local(&self.http),
-            local(&self.monitoring),
+            (local(&self.http), local(&self.monitoring)),
+            local(&self.webhook),
         )
     }
 }
@@ -124,6 +127,7 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
     let (supply, ends) = Supply::new(config.cluster.clone());
     let sources = Sources::open(&config, ends.needed).await?;
     let mut sockets = Sockets::bind(&config)?;
+    let ports = sockets.ports();
     // 3 build
     let readiness = Readiness::new();
     let (synced, serving) = (readiness.gate("sources"), readiness.gate("serving"));
@@ -145,6 +149,7 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
     let clerk = Clerk::new(plane.clone(), ends.questions, readers);
     let status = secure.as_ref().zip(sources.seen());
     let status = status.and_then(|(secure, seen)| secure.status(&config, book, seen));
+    let webhook = webhook(secure.as_ref(), (&config, &readiness), &mut sockets);
     let desk = Desk {
         plane,
         about: Arc::new(about(&config)),
@@ -168,9 +173,11 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
     if let Some(status) = status {
         tasks.best_effort("status", status.run(drain.clone()));
     }
-    let ports = sockets.ports();
     if let Some(socket) = sockets.controlz.take() {
         tasks.best_effort("controlz", controlz::serve(socket, levels, drain.clone()));
+    }
+    if let Some((webhook, socket)) = webhook {
+        webhook.spawn(&mut tasks, socket, &drain);
     }
     if let Some(secure) = secure {
         let served = (sockets.secure.take(), server.clone());
@@ -201,6 +208,16 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
         Err(Ok(())) => Err(Failure::new(INTERNAL, "every task has ended")),
         Err(Err(ended)) => Err(Failure::new(INTERNAL, chain(&ended))),
     }
+}
+
+/// The injection webhook and its socket, where it is served.
+fn webhook(
+    secure: Option<&Secure>,
+    (config, readiness): (&Config, &Readiness),
+    sockets: &mut Sockets,
+) -> Option<(Webhook, TcpListener)> {
+    let webhook = secure?.webhook(config, readiness)?;
+    Some((webhook, sockets.webhook.take()?))
 }
 
 /// How long changes wait.

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use meltemi_agent::ads::{self, Relay, Seen};
 use meltemi_agent::files::Files;
 use meltemi_agent::identity::{Algorithm, Authority, Grace, Held, Identity, Settings, Source};
+use meltemi_agent::sds::{self, Secrets, Sources};
 use meltemi_agent::upstream::Upstream;
 use meltemi_agent_tests::relayed::{self, LONG as SOON, Proxy};
 use meltemi_bootstrap::XdsProtocol;
@@ -18,10 +19,13 @@ use meltemi_testkit::wait;
 use meltemi_types::Secret;
 use serde_json::{Map, Value, json};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 
 const ROOT: &str = "/api/v1/namespaces/shop/configmaps/istio-ca-root-cert";
 const NAME: &str = "istiod.istio-system.svc";
@@ -95,8 +99,13 @@ impl Stage {
         self.plane.as_ref().context("no control plane runs")
     }
 
-    /// Asks for certificates of so many seconds.
+    /// Asks for certificates of so many seconds, which are written too.
     fn identity(&self, lifetime: Duration) -> Result<Held> {
+        self.asks(lifetime, Some(self.path("out")))
+    }
+
+    /// Asks for certificates, which are written where that is said.
+    fn asks(&self, lifetime: Duration, output: Option<PathBuf>) -> Result<Held> {
         let authority = Authority {
             upstream: Upstream {
                 address: self.secure.to_string(),
@@ -114,7 +123,7 @@ impl Stage {
         };
         let settings = Settings {
             source: Source::Authority(Box::new(authority)),
-            output: Some(self.path("out")),
+            output,
         };
         let (identity, held) = Identity::new(settings, Files::new());
         self.runtime.spawn(identity.run(self.draining.clone()));
@@ -225,4 +234,71 @@ fn a_token_opens_the_stream_over_tls() -> Result<()> {
 #[test]
 fn a_certificate_opens_the_stream_over_tls() -> Result<()> {
     configured("agent-certificate", Proof::Certificate)
+}
+
+/// Every file below a directory.
+fn files(dir: &Path, all: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        match path.symlink_metadata()?.is_dir() {
+            true => files(&path, all)?,
+            false => all.push(path),
+        }
+    }
+    Ok(())
+}
+
+/// No file holds a key, and sockets are for one user. How many sockets there are.
+fn is_private(root: &Path) -> Result<usize> {
+    let mut all = Vec::new();
+    files(root, &mut all)?;
+    let mut sockets = 0;
+    for path in &all {
+        let meta = path.symlink_metadata()?;
+        let mode = meta.permissions().mode() & 0o777;
+        let shown = path.display();
+        if meta.file_type().is_socket() {
+            sockets += 1;
+            ensure!(mode == 0o600, "{shown} has {mode:o}");
+        } else if meta.is_file() {
+            let text = String::from_utf8_lossy(&std::fs::read(path)?).into_owned();
+            ensure!(!text.contains("PRIVATE KEY"), "a key is in {shown}");
+        }
+    }
+    Ok(sockets)
+}
+
+/// What Envoy is told on a socket for one user stands in no file, unless that is asked for.
+#[test]
+fn t66_the_key_of_a_workload_stays_in_memory() -> Result<()> {
+    let stage = Stage::start("t66")?;
+    let hour = Duration::from_secs(3600);
+    let held = stage.asks(hour, None)?;
+    wait::until("a certificate", SOON, || Ok(serial(&held)))?;
+    stage.relay(held.clone(), Proof::Token)?;
+    let settings = sds::Settings {
+        socket: stage.sockets.path().join("SDS"),
+        revoked: None,
+    };
+    let sources = Sources {
+        held,
+        bundle: watch::channel(Arc::from([])).1,
+        files: Files::new(),
+    };
+    let entered = stage.runtime.enter();
+    let secrets = Secrets::listen(&settings, sources)?;
+    stage.runtime.spawn(secrets.run(stage.draining.clone()));
+    drop(entered);
+    let envoy = stage.envoy()?;
+    stage.change(&envoy, "early")?;
+    ensure!(is_private(stage.sockets.path())? == 2, "both sockets");
+    is_private(stage.scratch.path())?;
+    // Who asks for files gets them for the group of the pod, and for nobody else.
+    let out = stage.path("out");
+    let held = stage.asks(hour, Some(out.clone()))?;
+    wait::until("a certificate", SOON, || Ok(serial(&held)))?;
+    let key = wait::until("the key", SOON, || Ok(out.join("key.pem").metadata().ok()))?;
+    let mode = key.permissions().mode() & 0o777;
+    ensure!(mode == 0o640, "{mode:o}");
+    Ok(())
 }

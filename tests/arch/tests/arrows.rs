@@ -42,6 +42,7 @@ const MAY_IMPORT: [(&str, &[&str]); 29] = [
             "schema",
             "ca",
             "kube",
+            "inject",
         ],
     ),
     (

@@ -124,6 +124,16 @@ pub fn the<'a>(objects: &'a [Object], kind: &str) -> Result<&'a Object> {
     Ok(first)
 }
 
+/// The object of a kind and a name.
+///
+/// # Errors
+/// There is none.
+pub fn named<'a>(objects: &'a [Object], kind: &str, name: &str) -> Result<&'a Object> {
+    let is_it = |object: &&Object| object.kind() == kind && object.name() == name;
+    let found = objects.iter().find(is_it);
+    found.with_context(|| format!("there is no {kind} {name}"))
+}
+
 /// The texts of a list.
 #[must_use]
 pub fn texts(list: &Value) -> Vec<&str> {

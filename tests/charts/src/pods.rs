@@ -82,7 +82,8 @@ fn container(container: &Value) -> Vec<&'static str> {
             "requests nothing",
         ),
         (
-            !tag.is_empty() && tag != "latest" && !tag.contains('/'),
+            // The injector puts in what the control plane says.
+            image == "auto" || !tag.is_empty() && tag != "latest" && !tag.contains('/'),
             "does not say which image",
         ),
     ];

@@ -7,7 +7,7 @@ use meltemi_charts::access::{Rule, dangling, rules, too_much};
 use meltemi_charts::pods::exposed;
 use meltemi_charts::{render, the};
 
-const VARIANTS: [(&str, &[&str]); 9] = [
+const VARIANTS: [(&str, &[&str]); 10] = [
     ("base", &[]),
     ("meltemid", &[]),
     (
@@ -34,6 +34,7 @@ const VARIANTS: [(&str, &[&str]); 9] = [
         ],
     ),
     ("gateway", &[]),
+    ("gateway", &["image=a/b:c"]),
     ("gateway", &["kind=DaemonSet", "revision=1-1"]),
     (
         "gateway",
@@ -78,7 +79,7 @@ fn no_pod_is_more_than_restricted() -> Result<()> {
             .count();
         assert_eq!(exposed(&objects), [""; 0], "{chart} {values:?}");
     }
-    assert_eq!(pods, 13, "each control plane has two, each gateway one");
+    assert_eq!(pods, 14, "each control plane has two, each gateway one");
     Ok(())
 }
 
@@ -150,6 +151,14 @@ fn every_watched_kind_may_be_read_and_every_mesh_kind_told_its_status() -> Resul
         "subjectaccessreviews"
     ));
     assert!(!allows(&rules, "patch", "networking.istio.io", "gateways"));
+    let (group, hooks) = (
+        "admissionregistration.k8s.io",
+        "mutatingwebhookconfigurations",
+    );
+    assert!(allows(&rules, "patch", group, hooks));
+    for verb in ["create", "delete", "update"] {
+        assert!(!allows(&rules, verb, group, hooks), "{verb}");
+    }
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Who is called how: Istio's names and labels, and two revisions that do not meet.
 
 use anyhow::{Context, Result};
-use meltemi_charts::{Object, render, selects, the};
+use meltemi_charts::{Object, named, render, selects, the};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -87,7 +87,9 @@ fn the_control_plane_is_found_by_istios_tools() -> Result<()> {
             "app.kubernetes.io/name": "meltemi",
         });
         assert!(selects(&wanted, labels), "{labels}");
-        assert_eq!(the(&objects, "ConfigMap")?.name(), config);
+        named(&objects, "ConfigMap", config)?;
+        let injector = config.replace("istio", "istio-sidecar-injector");
+        named(&objects, "ConfigMap", &injector)?;
         let service = the(&objects, "Service")?;
         assert_eq!(service.name(), name);
         assert!(selects(

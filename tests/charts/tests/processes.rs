@@ -37,6 +37,9 @@ fn the_control_plane_knows_its_flags() -> Result<()> {
     Ok(())
 }
 
+/// A gateway that is not injected.
+const STOCK: &str = "image=docker.io/envoyproxy/envoy:distroless-v1.40.0";
+
 fn bootstrap(objects: &[Object]) -> Result<Value> {
     let text = the(objects, "ConfigMap")?.text("/data/bootstrap.json");
     serde_json::from_str(text).context("the bootstrap is no JSON")
@@ -60,7 +63,7 @@ fn ours() -> Value {
 
 #[test]
 fn the_bootstrap_of_a_gateway_is_that_of_every_envoy() -> Result<()> {
-    let (found, wanted) = (bootstrap(&render("gateway", &[])?)?, ours());
+    let (found, wanted) = (bootstrap(&render("gateway", &[STOCK])?)?, ours());
     let same = [
         "/admin",
         "/bootstrap_extensions",
@@ -90,7 +93,7 @@ fn a_gateway_dials_its_revision() -> Result<()> {
         ),
     ];
     for (value, address) in cases {
-        let found = bootstrap(&render("gateway", &[value])?)?;
+        let found = bootstrap(&render("gateway", &[STOCK, value])?)?;
         let service = "/dynamic_resources/ads_config/grpc_services/0/google_grpc";
         let service = found.pointer(service).context("no google_grpc")?;
         let text = |pointer: &str| service.pointer(pointer).and_then(Value::as_str);
@@ -105,6 +108,7 @@ fn a_gateway_dials_its_revision() -> Result<()> {
 #[test]
 fn metadata_comes_from_labels_values_and_environment() -> Result<()> {
     let values = [
+        STOCK,
         "env.ISTIO_META_HTTP10=1",
         "networkGateway=net1",
         "global.multiCluster.clusterName=c1",
@@ -130,8 +134,9 @@ fn metadata_comes_from_labels_values_and_environment() -> Result<()> {
 fn envoy_takes_the_command_line_and_the_bootstrap() -> Result<()> {
     let envoy = envoy::find()?;
     for values in [
-        &[][..],
+        &[STOCK][..],
         &[
+            STOCK,
             "proxy.concurrency=2",
             "networkGateway=net1",
             "logging.level=debug",
@@ -188,7 +193,7 @@ fn envoy_takes_the_command_line_and_the_bootstrap() -> Result<()> {
 
 #[test]
 fn every_variable_of_the_command_line_is_in_the_environment() -> Result<()> {
-    let objects = render("gateway", &[])?;
+    let objects = render("gateway", &[STOCK])?;
     let deployment = the(&objects, "Deployment")?;
     let environment = deployment.at(&format!("{CONTAINER}/env"));
     let names: Vec<_> = environment

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use meltemi_api::yaml::{Outcome, Source, read_mesh_config, read_mesh_networks};
-use meltemi_charts::{helm, release, render, the};
+use meltemi_charts::{Object, helm, named, release, render, the};
 use meltemi_testkit::helm::{MANIFESTS, answer};
 use meltemi_testkit::paths;
 use serde_json::Value;
@@ -36,7 +36,16 @@ fn wrong_types_are_refused_with_their_path() -> Result<()> {
         ),
         ("gateway", "kind=StatefulSet", "/kind"),
         ("gateway", "labels.a=1", "/labels/a"),
-        ("gateway", "image=auto", "needs the injector"),
+        (
+            "meltemid",
+            "global.proxy.autoInject=yes",
+            "/global/proxy/autoInject",
+        ),
+        (
+            "meltemid",
+            "sidecarInjectorWebhook.reinvocationPolicy=Maybe",
+            "/sidecarInjectorWebhook/reinvocationPolicy",
+        ),
     ];
     for (chart, value, path) in cases {
         let error = render(chart, &[value]).err();
@@ -64,8 +73,13 @@ fn what_istios_users_set_is_accepted() -> Result<()> {
         "istiodRemote.enabled=false",
         "tag=1.2",
     ];
-    let default = render("meltemid", &["tag=1.2"])?;
-    assert_eq!(render("meltemid", &values)?, default);
+    // What pods are told of it is the injector's.
+    let others = |values: &[&str]| -> Result<Vec<Object>> {
+        let mut all = render("meltemid", values)?;
+        all.retain(|object| object.name() != "istio-sidecar-injector");
+        Ok(all)
+    };
+    assert_eq!(others(&values)?, others(&["tag=1.2"])?);
     render(
         "gateway",
         &["unknown.thing=1", "global.imagePullPolicy=Always"],
@@ -170,7 +184,7 @@ fn the_mesh_configuration_is_one_that_we_read() -> Result<()> {
     ];
     for values in [&[][..], &values] {
         let objects = render("meltemid", values)?;
-        let config = the(&objects, "ConfigMap")?;
+        let config = named(&objects, "ConfigMap", "istio")?;
         let mesh = read_mesh_config(config.text("/data/mesh").as_bytes(), &Source::new("mesh"));
         assert!(
             matches!(mesh.outcome, Outcome::Object(_)),
@@ -187,7 +201,7 @@ fn the_mesh_configuration_is_one_that_we_read() -> Result<()> {
             networks.diagnostics
         );
     }
-    let text = the(&render("meltemid", &values)?, "ConfigMap")?
+    let text = named(&render("meltemid", &values)?, "ConfigMap", "istio")?
         .text("/data/mesh")
         .to_owned();
     assert!(

@@ -54,6 +54,18 @@ impl Citadel {
         Self::start_after(name, (env, files), |_, _| Ok(()))
     }
 
+    /// Starts one with these further flags, after something was prepared.
+    ///
+    /// # Errors
+    /// It cannot be prepared, or does not start.
+    pub fn start_prepared(
+        name: &str,
+        flags: &[&str],
+        prepare: impl FnOnce(Stage<'_>) -> Result<()>,
+    ) -> Result<Self> {
+        Self::start_as(name, (&[], flags), prepare)
+    }
+
     /// Starts one with this environment, after something was prepared.
     ///
     /// # Errors

@@ -31,3 +31,5 @@ pub mod reviews;
 pub mod rewrite;
 pub mod secrets;
 pub mod wait;
+#[cfg(feature = "ads")]
+pub mod webhooks;

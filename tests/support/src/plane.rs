@@ -82,6 +82,8 @@ struct Ports {
     http: String,
     #[serde(default)]
     monitoring: String,
+    #[serde(default)]
+    webhook: String,
 }
 
 /// A running control plane. Dropping it kills it.
@@ -137,6 +139,15 @@ impl Plane {
     pub fn secure(&self) -> Result<SocketAddr> {
         let address = self.ports.secure.parse();
         address.context("meltemid does not serve over TLS")
+    }
+
+    /// Where the injection webhook listens.
+    ///
+    /// # Errors
+    /// It does not listen.
+    pub fn webhook(&self) -> Result<SocketAddr> {
+        let address = self.ports.webhook.parse();
+        address.context("meltemid serves no webhook")
     }
 
     /// The process id that it reports itself.

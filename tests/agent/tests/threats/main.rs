@@ -2,6 +2,7 @@
 //! that prove nobody. The agent is a process; `cargo xtask guards` takes the guards away.
 
 mod impostor;
+mod local;
 
 use anyhow::{Context, Result, ensure};
 use impostor::{Heard, Root, serve};

@@ -7,3 +7,4 @@ mod configuration;
 mod connections;
 mod identity;
 mod secrets;
+mod webhook;

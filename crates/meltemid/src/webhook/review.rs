@@ -1,0 +1,220 @@
+//! A review in, its answer out: pure, so any bytes may come. Reviews of `admission.k8s.io` v1 and
+//! v1beta1 are answered in their own version (platform.md 1.3).
+//!
+//! A pod that cannot be injected is refused with what is wrong, because it would run outside of the
+//! mesh. What is far beyond a pod that an API server keeps is refused before it is worked on.
+
+use super::body::Question;
+use super::injector::Given;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use meltemi_inject::{Decision, Owner, Refusal, decide, inject, patch};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What becomes of the pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It gets a proxy, or had it already.
+    Injected,
+    /// It stays as it is.
+    Skipped,
+    /// It is not created.
+    Refused,
+}
+
+/// An answer to the API server.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) body: Vec<u8>,
+    fate: Fate,
+}
+
+impl Answer {
+    /// Counts it, by Istio's names.
+    pub(super) fn count(&self) {
+        match self.fate {
+            Fate::Injected => metrics::counter!("sidecar_injection_success_total").increment(1),
+            Fate::Skipped => metrics::counter!("sidecar_injection_skip_total").increment(1),
+            Fate::Refused => metrics::counter!("sidecar_injection_failure_total").increment(1),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Review {
+    #[serde(default)]
+    api_version: String,
+    #[serde(default)]
+    request: Option<Asked>,
+}
+
+/// The parts of a request that matter.
+#[derive(Deserialize)]
+struct Asked {
+    #[serde(default)]
+    uid: String,
+    #[serde(default)]
+    namespace: String,
+    #[serde(default)]
+    kind: Kind,
+    #[serde(default)]
+    object: Value,
+}
+
+#[derive(Default, Deserialize)]
+struct Kind {
+    #[serde(default)]
+    kind: String,
+}
+
+/// What an API server takes of annotations, in bytes.
+const ANNOTATIONS: usize = 256 << 10;
+/// No pod of anybody has more containers, volumes or owners.
+const MOST: usize = 1000;
+
+/// Answers a review. `variables` are those that the webhook's address says.
+pub(super) fn answer(
+    question: &Question,
+    settings: Given,
+    variables: BTreeMap<String, String>,
+) -> Answer {
+    let review: Review = match serde_json::from_slice(&question.bytes) {
+        Ok(review) => review,
+        Err(error) => {
+            let why = format!("the body is no AdmissionReview: {error}");
+            return refusal("", "", &why);
+        }
+    };
+    let version = review.api_version;
+    let Some(asked) = review.request else {
+        return refusal(&version, "", "the AdmissionReview has no request");
+    };
+    let uid = asked.uid.clone();
+    if !asked.kind.kind.is_empty() && asked.kind.kind != "Pod" {
+        let answer = json!({"uid": uid, "allowed": true});
+        return written(&version, answer, Fate::Skipped);
+    }
+    match fate(asked, settings, variables) {
+        Ok((Fate::Injected, changes)) if !changes.is_empty() => {
+            let changes = STANDARD.encode(Value::Array(changes).to_string());
+            let answer = json!({
+                "uid": uid, "allowed": true, "patchType": "JSONPatch", "patch": changes,
+            });
+            written(&version, answer, Fate::Injected)
+        }
+        Ok((fate, _)) => written(&version, json!({"uid": uid, "allowed": true}), fate),
+        Err(why) => refusal(&version, &uid, &why),
+    }
+}
+
+/// What becomes of the pod, and the changes that make it so.
+fn fate(
+    asked: Asked,
+    settings: Given,
+    variables: BTreeMap<String, String>,
+) -> Result<(Fate, Vec<Value>), String> {
+    let Asked {
+        namespace,
+        object: mut pod,
+        uid: _,
+        kind: _,
+    } = asked;
+    if !pod.is_object() {
+        return Err("the request has no object; injection is for the creation of pods".to_owned());
+    }
+    sane(&pod)?;
+    let settings = settings.map_err(|why| why.to_string())?;
+    complete(&mut pod, &namespace);
+    if let Decision::Skip(rule) = decide(&pod, &namespace, &settings.values) {
+        tracing::debug!(namespace, pod = name(&pod), %rule, "a pod was not injected");
+        return Ok((Fate::Skipped, Vec::new()));
+    }
+    let settings = match variables.is_empty() {
+        true => settings,
+        false => {
+            let mut here = settings.as_ref().clone();
+            here.variables = variables;
+            Arc::new(here)
+        }
+    };
+    let made = inject(&settings, &Owner::of_pod(&pod), &pod);
+    let made = made.map_err(|refusal| said(&refusal, &namespace, &pod))?;
+    Ok((Fate::Injected, patch(&pod, &made)))
+}
+
+/// Fills in what an API server leaves out of pods that others make, and leaves out what is not the
+/// user's. Both sides of the patch have it, so it is no part of that.
+fn complete(pod: &mut Value, namespace: &str) {
+    let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return;
+    };
+    metadata.remove("managedFields");
+    let own = metadata.get("namespace").and_then(Value::as_str);
+    if own.unwrap_or_default().is_empty() && !namespace.is_empty() {
+        metadata.insert("namespace".to_owned(), namespace.into());
+    }
+}
+
+/// Whether it is a pod such as there are.
+fn sane(pod: &Value) -> Result<(), String> {
+    for path in ["/metadata", "/spec"] {
+        if !pod.pointer(path).is_some_and(Value::is_object) {
+            return Err(format!("the object is no pod: {path} is missing"));
+        }
+    }
+    let annotations = pod.pointer("/metadata/annotations");
+    let annotations = annotations.and_then(Value::as_object);
+    let bytes = |(key, value): (&String, &Value)| key.len() + value.as_str().map_or(0, str::len);
+    if annotations.is_some_and(|all| all.iter().map(bytes).sum::<usize>() > ANNOTATIONS) {
+        return Err(format!(
+            "the annotations have more than {ANNOTATIONS} bytes"
+        ));
+    }
+    for path in [
+        "/metadata/ownerReferences",
+        "/spec/containers",
+        "/spec/initContainers",
+        "/spec/volumes",
+        "/spec/imagePullSecrets",
+    ] {
+        let list = pod.pointer(path).and_then(Value::as_array);
+        if list.is_some_and(|list| list.len() > MOST) {
+            return Err(format!("{path} has more than {MOST} elements"));
+        }
+    }
+    Ok(())
+}
+
+fn name(pod: &Value) -> &str {
+    let text = |key: &str| pod.pointer(key).and_then(Value::as_str);
+    let name = text("/metadata/name").or_else(|| text("/metadata/generateName"));
+    name.unwrap_or_default()
+}
+
+/// A refusal, for the person who looks why there is no pod.
+fn said(refusal: &Refusal, namespace: &str, pod: &Value) -> String {
+    let (code, name) = (refusal.code, name(pod));
+    format!("pod {namespace}/{name} cannot join the mesh: {refusal} [{code}]")
+}
+
+fn refusal(version: &str, uid: &str, why: &str) -> Answer {
+    let answer = json!({"uid": uid, "allowed": false, "status": {"message": why}});
+    written(version, answer, Fate::Refused)
+}
+
+/// The answer in the version of the review.
+fn written(version: &str, response: Value, fate: Fate) -> Answer {
+    let version = match version {
+        "admission.k8s.io/v1beta1" => version,
+        _ => "admission.k8s.io/v1",
+    };
+    let review = json!({"apiVersion": version, "kind": "AdmissionReview", "response": response});
+    Answer {
+        body: review.to_string().into_bytes(),
+        fate,
+    }
+}

@@ -1,0 +1,285 @@
+//! Plain Deployments in a labelled namespace get their proxies from the webhook, a gateway is nothing
+//! but what is injected, and the API server believes the webhook whatever happens to its roots.
+
+use anyhow::{Context, Result, ensure};
+use meltemi_e2e::mesh::{GATEWAY, Mesh, SYSTEM};
+use meltemi_e2e::{Target, calls, inventory};
+use meltemi_testkit::cluster::access::Kubectl;
+use meltemi_testkit::wait;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const SPACE: &str = "--namespace=shop";
+const HOOKS: &str = "mutatingwebhookconfiguration/istio-sidecar-injector";
+/// The proxy of the pods, and an installation that has it.
+const IMAGES: [&str; 4] = ["meltemid", "proxy", "echo", "tools"];
+const VALUES: [&str; 2] = [
+    "--set=global.tag=dev",
+    "--set=global.proxy.resources.requests.cpu=10m",
+];
+/// A gateway that is injected.
+const EDGE: [&str; 2] = ["--set=image=auto", "--set=resources.requests.cpu=10m"];
+const DEADLINE: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(200);
+
+const SHOP: &str = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {istio-injection: enabled}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: plain}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: echo, namespace: shop}
+spec:
+  selector: {matchLabels: {app: echo}}
+  template:
+    metadata:
+      labels: {app: echo}
+      annotations: {sidecar.istio.io/interceptionMode: NONE}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: echo
+        image: docker.io/meltemi/echo:dev
+        imagePullPolicy: Never
+        args: [--port=8080, --name=echo]
+        readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: echo, namespace: shop}
+spec:
+  selector: {app: echo}
+  ports: [{name: http, port: 80, targetPort: 8080}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: client, namespace: plain}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: shell
+    image: docker.io/meltemi/tools:dev
+    imagePullPolicy: Never
+    command: [sleep, \"3600\"]
+";
+
+/// No traffic of these pods is captured, so it is not encrypted either.
+const ROUTES: &str = "
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: shop, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 80, name: http, protocol: HTTP}
+    hosts: [shop.example]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: echo, namespace: shop}
+spec:
+  host: echo
+  trafficPolicy: {tls: {mode: DISABLE}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: echo, namespace: shop}
+spec:
+  hosts: [shop.example]
+  gateways: [shop]
+  http:
+  - route: [{destination: {host: echo}}]
+";
+
+/// What `kubectl get` shows, as JSON.
+fn get(kubectl: &Kubectl, words: &[&str]) -> Result<Value> {
+    let text = kubectl.run(&[&["get", "--output=json"], words].concat())?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+/// The one pod of a label, once it is ready.
+fn ready(kubectl: &Kubectl, label: &str, space: &str) -> Result<Value> {
+    let waits = ["wait", "pods", "--for=condition=Ready", "--timeout=60s"];
+    let of = [space, "--selector", label];
+    wait::every(&format!("pods of {label}"), (DEADLINE, LOOK), || {
+        let found = get(kubectl, &[&["pods"], &of[..]].concat())?;
+        let items = found.pointer("/items").and_then(Value::as_array);
+        Ok(items.is_some_and(|all| !all.is_empty()).then_some(()))
+    })
+    .map_err(|error| error.context(said(kubectl, space)))?;
+    let done = kubectl.run(&[&waits[..], &of].concat());
+    done.map_err(|error| error.context(said(kubectl, space)))?;
+    let found = get(kubectl, &[&["pods"], &of[..]].concat())?;
+    found.pointer("/items/0").cloned().context("a pod")
+}
+
+/// What a person would look at.
+fn said(kubectl: &Kubectl, space: &str) -> String {
+    let events = kubectl.run(&["get", "events", space]);
+    let pods = kubectl.run(&["describe", "pods", space]);
+    let logs = ["logs", "--selector=app=echo", "--container=istio-proxy"];
+    let logs = kubectl.run(&[&logs[..], &[space, "--tail=40"]].concat());
+    format!("{events:?}\n{pods:?}\n{logs:?}")
+}
+
+/// The container of a name, wherever it is, and whether the kubelet says that it is ready.
+fn container(pod: &Value, name: &str) -> Result<(Value, bool)> {
+    let named = |pointers: [&str; 2]| {
+        let all = pointers.into_iter().filter_map(|at| pod.pointer(at));
+        let mut all = all.filter_map(Value::as_array).flatten();
+        all.find(|one| one.get("name") == Some(&json!(name)))
+            .cloned()
+    };
+    let spec = named(["/spec/containers", "/spec/initContainers"]);
+    let status = named(["/status/containerStatuses", "/status/initContainerStatuses"]);
+    let is_ready = status.and_then(|status| status.get("ready")?.as_bool());
+    Ok((
+        spec.with_context(|| format!("no container {name} in {pod:#}"))?,
+        is_ready.unwrap_or(false),
+    ))
+}
+
+/// The pod has a proxy of ours, and both of its containers are ready.
+fn has_proxy(pod: &Value) -> Result<()> {
+    let (proxy, is_ready) = container(pod, "istio-proxy")?;
+    ensure!(is_ready, "the proxy is not ready");
+    let image = proxy.get("image").and_then(Value::as_str);
+    ensure!(image == Some("docker.io/meltemi/proxy:dev"), "{image:?}");
+    let (_, is_ready) = container(pod, "echo")?;
+    ensure!(is_ready, "the application is not ready");
+    let status = pod.pointer("/metadata/annotations/sidecar.istio.io~1status");
+    ensure!(status.is_some(), "no status");
+    Ok(())
+}
+
+/// What the gateway answers.
+fn ask(kubectl: &Kubectl) -> Result<String> {
+    let url = format!("http://{GATEWAY}.{SYSTEM}/");
+    let pod = ["client", "--namespace=plain"];
+    calls::call(kubectl, &pod, (&url, &["Host: shop.example"]))
+}
+
+/// The bundles of all entries, without repetition.
+fn bundles(kubectl: &Kubectl) -> Result<Vec<String>> {
+    let form = "--output=jsonpath={range .webhooks[*]}{.clientConfig.caBundle}{\"\\n\"}{end}";
+    let text = kubectl.run(&["get", HOOKS, form])?;
+    let mut all: Vec<String> = text.lines().map(str::to_owned).collect();
+    all.dedup();
+    Ok(all)
+}
+
+/// Waits for one bundle in all entries, which is another one when that is asked for.
+fn settled(kubectl: &Kubectl, not: Option<&str>) -> Result<String> {
+    wait::every("one bundle in all webhooks", (DEADLINE, LOOK), || {
+        let found = bundles(kubectl)?;
+        Ok(match found.as_slice() {
+            [one] if !one.is_empty() && Some(one.as_str()) != not => Some(one.clone()),
+            _ => None,
+        })
+    })
+}
+
+/// A new pod of the Deployment comes with a proxy.
+fn again(kubectl: &Kubectl) -> Result<()> {
+    let restart = ["rollout", "restart", "deployment/echo", SPACE];
+    kubectl.run(&restart)?;
+    let status = ["rollout", "status", "deployment/echo", SPACE];
+    let done = kubectl.run(&[&status[..], &["--timeout=60s"]].concat());
+    done.map_err(|error| error.context(said(kubectl, SPACE)))?;
+    let gone = ["wait", "pods", "--selector=app=echo", SPACE];
+    kubectl.run(&[&gone[..], &["--for=condition=Ready", "--timeout=60s"]].concat())?;
+    has_proxy(&ready(kubectl, "app=echo", SPACE)?)
+}
+
+#[test]
+fn plain_deployments_in_a_labelled_namespace_join_the_mesh() -> Result<()> {
+    let target = Target::take("e2e-pods", &IMAGES)?;
+    let kubectl = target.kubectl();
+    let before = inventory::objects(kubectl)?;
+    let mut mesh = Mesh::install(&target, &VALUES)?;
+    // The webhook is asked about the gateway's pod, so it must be believed by then.
+    settled(kubectl, None)?;
+    mesh.add_gateway(&EDGE)?;
+    let label = format!("app={GATEWAY}");
+    let gateway = ready(kubectl, &label, &format!("--namespace={SYSTEM}"))?;
+    let (proxy, _) = container(&gateway, "istio-proxy")?;
+    let image = proxy.get("image").and_then(Value::as_str);
+    ensure!(image == Some("docker.io/meltemi/proxy:dev"), "{image:?}");
+    ensure!(
+        proxy.pointer("/args/1") == Some(&json!("router")),
+        "{proxy}"
+    );
+
+    kubectl.apply(SHOP)?;
+    has_proxy(&ready(kubectl, "app=echo", SPACE)?)?;
+    let client = get(kubectl, &["pod", "client", "--namespace=plain"])?;
+    ensure!(container(&client, "istio-proxy").is_err(), "nobody asked");
+    kubectl.apply(ROUTES)?;
+    calls::until("the gateway", "\"workload\":\"echo\"", || ask(kubectl))?;
+
+    // A mistake keeps the pod from running outside of the mesh, and the person is told.
+    let wrong = SHOP.replace("interceptionMode: NONE", "proxyCPU: much");
+    kubectl.apply(&wrong)?;
+    calls::until("the events", "sidecar.istio.io/proxyCPU", || {
+        kubectl.run(&["get", "events", SPACE])
+    })?;
+    kubectl.run(&["delete", "namespace", "shop", "plain"])?;
+    mesh.uninstall()?;
+    kubectl.run(&["delete", "namespace", SYSTEM])?;
+    let after = inventory::objects(kubectl)?;
+    let left: Vec<_> = after.difference(&before).collect();
+    ensure!(left.is_empty(), "left behind: {left:#?}");
+    target.release()
+}
+
+#[test]
+fn t63_the_api_server_believes_the_webhook_whatever_happens() -> Result<()> {
+    let target = Target::take("e2e-bundle", &IMAGES)?;
+    let kubectl = target.kubectl();
+    let two = ["--set=replicaCount=2", "--set=resources.requests.cpu=10m"];
+    let mesh = Mesh::install(&target, &[&VALUES[..], &two].concat())?;
+    let first = settled(kubectl, None)?;
+    kubectl.apply(SHOP)?;
+    has_proxy(&ready(kubectl, "app=echo", SPACE)?)?;
+
+    // Somebody empties one, and writes nonsense into another.
+    for bundle in ["", "bm9uc2Vuc2U="] {
+        let at = "/webhooks/2/clientConfig/caBundle";
+        let patch = json!([{"op": "replace", "path": at, "value": bundle}]).to_string();
+        // The API server takes no bundle that is no certificate; an empty one it does.
+        let done = kubectl.run(&["patch", HOOKS, "--type=json", "--patch", &patch]);
+        ensure!(done.is_ok() || !bundle.is_empty(), "{done:?}");
+        let healed = settled(kubectl, None)?;
+        ensure!(healed == first, "another bundle: {healed}");
+    }
+    again(kubectl)?;
+
+    // Without its Secret the authority stays in force; the next process makes another one.
+    let system = format!("--namespace={SYSTEM}");
+    kubectl.run(&["delete", "secret", "istio-ca-secret", &system])?;
+    again(kubectl)?;
+    kubectl.run(&["rollout", "restart", "deployment/istiod", &system])?;
+    let status = ["rollout", "status", "deployment/istiod", &system];
+    kubectl.run(&[&status[..], &["--timeout=90s"]].concat())?;
+    let next = settled(kubectl, Some(&first))?;
+    again(kubectl)?;
+    // Both replicas are content with it: nobody writes any more.
+    let version = |kubectl: &Kubectl| -> Result<Value> {
+        let hooks = get(kubectl, &[HOOKS])?;
+        let version = hooks.pointer("/metadata/resourceVersion");
+        version.cloned().context("a version")
+    };
+    let settled_at = version(kubectl)?;
+    again(kubectl)?;
+    ensure!(version(kubectl)? == settled_at, "somebody writes on");
+    ensure!(settled(kubectl, None)? == next, "another bundle");
+    kubectl.run(&["delete", "namespace", "shop", "plain"])?;
+    mesh.uninstall()?;
+    kubectl.run(&["delete", "namespace", SYSTEM])?;
+    target.release()
+}
