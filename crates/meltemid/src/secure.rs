@@ -144,6 +144,7 @@ impl Secure {
                 }),
                 Signer::Own | Signer::Cluster(_) => Keeping::Own(Box::new(Keeper {
                     store,
+                    home: signing.home,
                     rotor: Rotor::new(signing.renewal, signing.check, signing.jitter),
                     names: Names {
                         namespace: config.namespace.clone(),
