@@ -196,6 +196,14 @@ impl Secure {
         }
     }
 
+    /// The roots of our own authority, empty until they are known; `None` when it is not ours.
+    pub(crate) fn roots(&self) -> Option<watch::Receiver<Arc<str>>> {
+        match &self.keeper {
+            Some(Keeping::Own(_)) => Some(self.roots.clone()),
+            Some(Keeping::Mounted(_)) | None => None,
+        }
+    }
+
     /// Which accounts may read Secrets: an API server tells; on a laptop, whoever is known.
     pub(crate) fn readers(&self) -> Readers {
         match &self.cluster {
