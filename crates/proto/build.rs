@@ -17,7 +17,7 @@ mod locate;
 mod raw;
 
 /// Our own interface files, below `/proto` at the root of the repository.
-const OWN: [&str; 2] = ["istio/nds.proto", "istio/ca.proto"];
+const OWN: [&str; 3] = ["istio/nds.proto", "istio/ca.proto", "istio/pcds.proto"];
 
 /// One file: as found on the wire (keeps option extensions) and decoded (loses them).
 struct File {

@@ -11,18 +11,21 @@ mod delta;
 mod link;
 mod memory;
 mod names;
+mod own;
 mod sotw;
 
 pub use crate::socket::SocketError;
 
 use crate::identity::Held;
 use crate::socket;
+use crate::trust::Tell;
 use crate::upstream::Upstream;
 use conversation::{Conversation, Shared};
 use meltemi_proto::envoy::service::discovery::v3 as discovery;
 use meltemi_proto::istio::networking::nds::v1::name_table::NameInfo;
 use meltemi_runtime::drain::Drain;
 use meltemi_types::Secret;
+use own::Wants;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -57,6 +60,8 @@ pub struct Settings {
     pub headers: Vec<(String, Secret<String>)>,
     /// Asks for the names of the mesh, for a DNS proxy.
     pub name_table: bool,
+    /// Asks whom to believe: `PROXY_CONFIG_XDS_AGENT`; other than Istio's, unless it is `false`.
+    pub trust: bool,
 }
 
 /// What is known of the conversation, for readiness and metrics.
@@ -90,11 +95,15 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Listens; nothing is answered before it runs. `held` proves the workload where no token does.
+    /// Listens; nothing is answered before it runs. `held` proves the workload where no token does;
+    /// whom to believe is told to `tell`.
     ///
     /// # Errors
     /// The socket cannot be made.
-    pub fn listen(settings: Settings, held: Held) -> Result<(Self, Seen), SocketError> {
+    pub fn listen(
+        settings: Settings,
+        (held, tell): (Held, Tell),
+    ) -> Result<(Self, Seen), SocketError> {
         let Settings {
             socket,
             upstream,
@@ -103,6 +112,7 @@ impl Relay {
             token,
             headers,
             name_table,
+            trust,
         } = settings;
         let listener = socket::bind(&socket)?;
         let shown = (roots.is_some() && token.is_none()).then_some(held);
@@ -113,7 +123,8 @@ impl Relay {
             token,
             headers,
         };
-        let (shared, seen) = Shared::new((upstream, shown), name_table);
+        let wants = Wants { name_table, trust };
+        let (shared, seen) = Shared::new((upstream, shown), (wants, tell));
         let shared = Arc::new(shared);
         Ok((Self { listener, shared }, seen))
     }

@@ -4,6 +4,7 @@
 //! * [`identity`]: key and certificate, from an authority or from files, renewed before they end.
 //! * [`sds`]: gives them to Envoy.
 //! * [`ads`]: forwards Envoy's streams to the control plane, and answers while that is away.
+//! * [`trust`]: whom the workload believes beside who signs for it.
 //! * [`upstream`]: a gRPC server that must prove who it is before it is told anything.
 //! * [`files`]: hears of files that were replaced.
 #![deny(missing_docs)]
@@ -27,4 +28,5 @@ pub mod files;
 pub mod identity;
 pub mod sds;
 mod socket;
+pub mod trust;
 pub mod upstream;

@@ -8,12 +8,14 @@ mod desk;
 mod name;
 mod revoked;
 mod stream;
+mod trusted;
 
 pub use crate::socket::SocketError;
 
 use crate::files::Files;
 use crate::identity::{Held, Roots};
 use crate::socket;
+use crate::trust::Told;
 use desk::Desk;
 use meltemi_proto::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
@@ -64,6 +66,8 @@ pub struct Sources {
     pub held: Held,
     /// Roots of the mesh beside those of the authority: what the control plane publishes.
     pub bundle: Roots,
+    /// Whom to believe besides, and for what.
+    pub trust: Told,
     /// Certificates that Envoy is told to take from files.
     pub files: Files,
 }

@@ -13,6 +13,7 @@ use meltemi_agent::ads::{Course, Relay};
 use meltemi_agent::files::Files;
 use meltemi_agent::identity::{self, Bundle, Held, Identity, Roots, Source};
 use meltemi_agent::sds::{self, Owner, Secrets, Sources};
+use meltemi_agent::trust;
 use meltemi_bootstrap::XdsServer;
 use meltemi_runtime::drain::{self, Drain, Signals};
 use meltemi_runtime::metrics::Metrics;
@@ -109,8 +110,9 @@ async fn live(args: &Proxy) -> Result<u8, Failure> {
     // 4 spawn
     let mut tasks = Tasks::new();
     tasks.best_effort("metrics", metrics.clone().run(drain.clone()));
-    let held = certify(&mut config, &mut tasks, &drain).await?;
-    let course = relay(&config, held, (&mut tasks, &drain))?;
+    let (tell, told) = trust::channel();
+    let held = certify(&mut config, told, (&mut tasks, &drain)).await?;
+    let course = relay(&config, (held, tell), (&mut tasks, &drain))?;
     if let Some(socket) = socket {
         let pages = Pages {
             ready: Ready::new(admin.clone(), gates.clone(), course),
@@ -154,7 +156,11 @@ async fn live(args: &Proxy) -> Result<u8, Failure> {
 const FILES_SOCKET: &str = "./var/run/secrets/credential-uds/files-socket";
 
 /// Starts what gets the workload its certificate and what gives it to Envoy.
-async fn certify(config: &mut Config, tasks: &mut Tasks, drain: &Drain) -> Result<Held, Failure> {
+async fn certify(
+    config: &mut Config,
+    trust: trust::Told,
+    (tasks, drain): (&mut Tasks, &Drain),
+) -> Result<Held, Failure> {
     let files = Files::new();
     let owner = sds::owner(&config.sds.socket).await;
     let settings = config.identity.take();
@@ -175,6 +181,7 @@ async fn certify(config: &mut Config, tasks: &mut Tasks, drain: &Drain) -> Resul
     let sources = Sources {
         held: held.clone(),
         bundle,
+        trust,
         files,
     };
     let secrets = Secrets::listen(&config.sds, sources);
@@ -207,13 +214,13 @@ fn believe(
 /// how the conversation goes.
 fn relay(
     config: &Config,
-    held: Held,
+    ends: (Held, trust::Tell),
     (tasks, drain): (&mut Tasks, &Drain),
 ) -> Result<Option<watch::Receiver<Course>>, Failure> {
     let XdsServer::Uds(_) = config.bootstrap.xds else {
         return Ok(None);
     };
-    let relay = Relay::listen(config.ads.clone(), held);
+    let relay = Relay::listen(config.ads.clone(), ends);
     let (relay, seen) = relay.map_err(|e| (UNAVAILABLE, chain(&e)))?;
     tasks.critical("ads", relay.run(drain.clone()));
     Ok(Some(seen.course))

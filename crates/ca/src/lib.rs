@@ -14,7 +14,8 @@
 //! * [`development`]: an authority in a directory, and [`TokenKey`], for a laptop.
 //! * [`directory`]: an authority of one's own in a directory.
 //! * [`jwt`]: tokens of another issuer than the API server.
-//! * [`partners`]: further roots that workloads believe.
+//! * [`domains`]: which roots vouch for which trust domains.
+//! * [`SpiffeBundle`]: the roots of a trust domain, as its owner publishes them.
 //! * [`caller`]: the identity in a certificate that a client has proved to own.
 #![deny(missing_docs)]
 
@@ -23,6 +24,7 @@ pub mod caller;
 pub mod credential;
 pub mod development;
 pub mod directory;
+pub mod domains;
 mod error;
 mod forwarded;
 mod issue;
@@ -30,12 +32,12 @@ pub mod jwt;
 pub mod listen;
 mod mounted;
 pub mod names;
-pub mod partners;
 mod path;
 mod plugged;
 mod renewal;
 mod request;
 mod revoked;
+mod spiffe_bundle;
 mod succession;
 mod tls;
 mod token;
@@ -51,6 +53,7 @@ pub use plugged::Files;
 pub use renewal::Renewal;
 pub use request::{BadRequest, KeyKind, MAX_BYTES, Request};
 pub use revoked::Revoked;
+pub use spiffe_bundle::SpiffeBundle;
 pub use succession::Succession;
 pub use tls::{Asks, Tls, Trust};
 pub use token::{BadToken, Bearer, LONGEST_LIFE, TokenKey};

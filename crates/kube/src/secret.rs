@@ -20,6 +20,30 @@ const CHAIN: &str = "cert-chain.pem";
 const KEY: &str = "ca-key.pem";
 const ROOTS: &str = "root-cert.pem";
 
+/// Marks a Secret `cacerts` that a control plane has made.
+const GENERATED: &str = "istio-generated";
+
+/// Which Secret keeps the authority that all replicas share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Home {
+    /// `istio-ca-secret`.
+    #[default]
+    Own,
+    /// `cacerts`, marked so that it is not taken for a user's (`USE_CACERTS_FOR_SELF_SIGNED_CA`).
+    Marked,
+}
+
+impl Home {
+    /// The name of the Secret.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Own => NAME,
+            Self::Marked => PLUGGED,
+        }
+    }
+}
+
 /// What the Secret holds, in PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parts {
@@ -51,40 +75,50 @@ pub enum SecretError {
     },
     /// A part is missing or is no text.
     #[error(
-        "Secret {namespace}/{NAME}: data[{part}] is missing or no text; delete the Secret to have \
+        "Secret {namespace}/{name}: data[{part}] is missing or no text; delete the Secret to have \
          a new one made"
     )]
     Part {
         /// Where it is.
         namespace: Namespace,
+        /// Which one.
+        name: &'static str,
         /// The key of the part.
         part: &'static str,
     },
 }
 
+/// Where an authority of ours is.
+pub type Place<'a> = (&'a Namespace, Home);
+
 /// Reads the Secret; `None` when there is none.
 ///
 /// # Errors
 /// The API server refuses or is away, or a part is missing.
-pub async fn read(client: &Client, namespace: &Namespace) -> Result<Option<Parts>, SecretError> {
+pub async fn read(client: &Client, place: Place<'_>) -> Result<Option<Parts>, SecretError> {
+    let (namespace, home) = place;
     let api: Api<Object> = Api::namespaced(client.clone(), namespace.as_str());
-    let object = api.get_opt(NAME).await;
-    let object = object.map_err(|source| failed((namespace, NAME), source))?;
-    object.map(|object| parts(&object, namespace)).transpose()
+    let object = api.get_opt(home.name()).await;
+    let object = object.map_err(|source| failed((namespace, home.name()), source))?;
+    object.map(|object| parts(&object, place)).transpose()
 }
 
-/// Reads the files of the Secret `cacerts`; none when there is no such Secret.
+/// Reads the files of the Secret `cacerts`; none when there is no such Secret, or when it is marked as
+/// the one that all replicas share, where that may be so.
 ///
 /// # Errors
 /// The API server refuses or is away.
 pub async fn plugged(
     client: &Client,
-    namespace: &Namespace,
+    (namespace, home): Place<'_>,
 ) -> Result<BTreeMap<String, Vec<u8>>, SecretError> {
     let api: Api<Object> = Api::namespaced(client.clone(), namespace.as_str());
     let object = api.get_opt(PLUGGED).await;
     let object = object.map_err(|source| failed((namespace, PLUGGED), source))?;
     let data = object.and_then(|object| object.data).unwrap_or_default();
+    if home == Home::Marked && data.contains_key(GENERATED) {
+        return Ok(BTreeMap::new());
+    }
     Ok(data
         .into_iter()
         .map(|(name, file)| (name, file.0))
@@ -95,23 +129,17 @@ pub async fn plugged(
 ///
 /// # Errors
 /// As [`read`].
-pub async fn create(
-    client: &Client,
-    namespace: &Namespace,
-    own: &Parts,
-) -> Result<Parts, SecretError> {
+pub async fn create(client: &Client, place: Place<'_>, own: &Parts) -> Result<Parts, SecretError> {
+    let (namespace, home) = place;
     let api: Api<Object> = Api::namespaced(client.clone(), namespace.as_str());
-    let made = api.create(&PostParams::default(), &object(own)).await;
+    let failed = |source| failed((namespace, home.name()), source);
+    let made = api.create(&PostParams::default(), &object(own, home)).await;
     match made {
-        Ok(made) => parts(&made, namespace),
+        Ok(made) => parts(&made, place),
         Err(kube::Error::Api(status)) if status.code == 409 => {
-            let theirs = api.get(NAME).await;
-            parts(
-                &theirs.map_err(|e| failed((namespace, NAME), e))?,
-                namespace,
-            )
+            parts(&api.get(home.name()).await.map_err(failed)?, place)
         }
-        Err(error) => Err(failed((namespace, NAME), error)),
+        Err(error) => Err(failed(error)),
     }
 }
 
@@ -122,22 +150,26 @@ pub async fn create(
 /// As [`read`].
 pub async fn replace(
     client: &Client,
-    namespace: &Namespace,
+    place: Place<'_>,
     next: &Parts,
 ) -> Result<Parts, SecretError> {
+    let (namespace, home) = place;
     let api: Api<Object> = Api::namespaced(client.clone(), namespace.as_str());
-    let failed = |source| failed((namespace, NAME), source);
-    let mut there = api.get(NAME).await.map_err(failed)?;
+    let failed = |source| failed((namespace, home.name()), source);
+    let mut there = api.get(home.name()).await.map_err(failed)?;
     if there.metadata.resource_version.as_deref() != Some(&next.version) {
-        return parts(&there, namespace);
+        return parts(&there, place);
     }
-    let own = object(next).data.unwrap_or_default();
+    let own = object(next, home).data.unwrap_or_default();
     there.data.get_or_insert_default().extend(own);
     // The API server refuses it when somebody was quicker.
-    match api.replace(NAME, &PostParams::default(), &there).await {
-        Ok(written) => parts(&written, namespace),
+    match api
+        .replace(home.name(), &PostParams::default(), &there)
+        .await
+    {
+        Ok(written) => parts(&written, place),
         Err(kube::Error::Api(status)) if status.code == 409 => {
-            parts(&api.get(NAME).await.map_err(failed)?, namespace)
+            parts(&api.get(home.name()).await.map_err(failed)?, place)
         }
         Err(error) => Err(failed(error)),
     }
@@ -151,7 +183,7 @@ fn failed((namespace, name): (&Namespace, &'static str), source: kube::Error) ->
     }
 }
 
-fn object(parts: &Parts) -> Object {
+fn object(parts: &Parts, home: Home) -> Object {
     let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
     let data = [
         (CERTIFICATE, bytes(&parts.certificate)),
@@ -160,24 +192,31 @@ fn object(parts: &Parts) -> Object {
         (CHAIN, bytes(&parts.chain)),
         ("key.pem", bytes("")),
     ];
+    let marked = (home == Home::Marked).then(|| (GENERATED, bytes("")));
     Object {
         metadata: ObjectMeta {
-            name: Some(NAME.to_owned()),
+            name: Some(home.name().to_owned()),
             ..ObjectMeta::default()
         },
         type_: Some(TYPE.to_owned()),
-        data: Some(BTreeMap::from(data.map(|(k, v)| (k.to_owned(), v)))),
+        data: Some(
+            data.into_iter()
+                .chain(marked)
+                .map(|(name, file)| (name.to_owned(), file))
+                .collect(),
+        ),
         ..Object::default()
     }
 }
 
-fn parts(object: &Object, namespace: &Namespace) -> Result<Parts, SecretError> {
+fn parts(object: &Object, (namespace, home): Place<'_>) -> Result<Parts, SecretError> {
     let text = |part: &'static str| {
         let bytes = object.data.as_ref().and_then(|data| data.get(part));
         let text = bytes.and_then(|bytes| String::from_utf8(bytes.0.clone()).ok());
         text.filter(|text| !text.is_empty())
             .ok_or_else(|| SecretError::Part {
                 namespace: namespace.clone(),
+                name: home.name(),
                 part,
             })
     };
@@ -205,18 +244,22 @@ mod tests {
             version: String::new(),
         };
         let namespace = Namespace::istio_system();
-        let made = object(&own);
+        let place = (&namespace, Home::Own);
+        let made = object(&own, Home::Own);
         assert_eq!(made.type_.as_deref(), Some("istio.io/ca-root"));
-        assert_eq!(parts(&made, &namespace).unwrap(), own);
+        assert_eq!(parts(&made, place).unwrap(), own);
         let mut old = made.clone();
         old.data.as_mut().unwrap().remove(ROOTS);
-        assert_eq!(parts(&old, &namespace).unwrap().roots, "cert");
+        assert_eq!(parts(&old, place).unwrap().roots, "cert");
         let mut broken = made;
         broken.data.as_mut().unwrap().remove(KEY);
-        let why = parts(&broken, &namespace).unwrap_err().to_string();
+        let why = parts(&broken, place).unwrap_err().to_string();
         assert!(
             why.contains("istio-system/istio-ca-secret: data[ca-key.pem]"),
             "{why}"
         );
+        let marked = object(&own, Home::Marked);
+        assert_eq!(marked.metadata.name.as_deref(), Some("cacerts"));
+        assert!(marked.data.unwrap().contains_key("istio-generated"));
     }
 }

@@ -116,7 +116,7 @@ pub(crate) struct Args {
     /// Another issuer whose tokens count, as JSON of a JWTRule.
     #[arg(long, env = "JWT_RULE", hide = true, default_value = "")]
     jwt_rule: String,
-    /// The roots that servers of keys are believed by.
+    /// The roots that servers of keys and of bundles are believed by.
     #[arg(long, env = "SSL_CERT_FILE", hide = true)]
     ssl_cert_file: Option<String>,
     /// What is logged, for example `warn,meltemi=debug`.
@@ -193,6 +193,8 @@ pub(crate) struct Config {
     pub(crate) audience: String,
     /// Another issuer whose tokens count.
     pub(crate) issuer: Option<JwtRule>,
+    /// A file with whom to believe beyond the cluster; `None`: one of the system's.
+    pub(crate) web_roots: Option<String>,
     /// Who signs certificates of workloads.
     pub(crate) signer: Signer,
     /// How certificates of workloads are signed.
@@ -272,6 +274,7 @@ impl Args {
             controlz: controlz(ctrlz_port, in_pod),
             audience: token_audiences,
             issuer: jwt::read(&jwt_rule, ssl_cert_file.as_deref())?,
+            web_roots: ssl_cert_file,
             signing: identity.read()?,
             strict: profile == "strict",
             injection,

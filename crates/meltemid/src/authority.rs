@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
-use kept::SELF_SIGNED;
+use kept::{MARKED, SELF_SIGNED};
 pub(crate) use kept::{Rotor, Store};
 pub(crate) use mounted::Shown;
 
@@ -66,6 +66,8 @@ pub(crate) struct Names {
 /// Keeps the certificate.
 pub(crate) struct Keeper {
     pub(crate) store: Store,
+    /// Which Secret keeps an authority that we have made.
+    pub(crate) home: secret::Home,
     /// When the self-signed root is renewed.
     pub(crate) rotor: Rotor,
     pub(crate) names: Names,
@@ -179,7 +181,8 @@ impl Keeper {
     }
 
     fn announce(&self, authority: &Arc<Authority>, from: &str) {
-        let renews = from == SELF_SIGNED && self.rotor.every.is_some();
+        let ours = matches!(from, SELF_SIGNED | MARKED);
+        let renews = ours && self.rotor.every.is_some();
         if !renews && authority.validity().is_due(clock::wall(), ROOT_LEFT) {
             tracing::warn!("the authority's certificate ends soon; replace {from}");
         }

@@ -4,7 +4,7 @@ use crate::plane::class_of;
 use meltemi_model::Proxy;
 use meltemi_proto::resource::TypeSet;
 use meltemi_translate::Assigned;
-use meltemi_types::xds::{CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE, SECRET};
+use meltemi_types::xds::{CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, PROXY_CONFIG, ROUTE, SECRET};
 use meltemi_xds::{Assignment, Layer};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -32,13 +32,26 @@ pub(crate) struct Secrets {
     pub(crate) set: Arc<TypeSet>,
 }
 
+/// The line of whom everybody believes.
+const TRUST: u64 = 0;
+
 /// Assignments made in one round: proxies that share both parts share the assignment.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Round {
+    /// Whom every workload believes.
+    trust: Arc<TypeSet>,
     made: HashMap<(u64, u64, Option<u64>), Arc<Assignment>>,
 }
 
 impl Round {
+    /// A round in which workloads are told to believe these.
+    pub(crate) fn new(trust: &Arc<TypeSet>) -> Self {
+        Self {
+            trust: trust.clone(),
+            made: HashMap::new(),
+        }
+    }
+
     /// The assignment of these parts.
     pub(crate) fn assignment(
         &mut self,
@@ -65,7 +78,8 @@ impl Round {
                     .with(LISTENER, own(&inbound.listeners))
                     .with(ROUTE, shared(&outbound.routes))
                     .with(SECRET, certificates)
-                    .with(NAME_TABLE, shared(&outbound.names)),
+                    .with(NAME_TABLE, shared(&outbound.names))
+                    .with(PROXY_CONFIG, Layer::new(TRUST, self.trust.clone())),
             )
         };
         self.made.entry(id).or_insert_with(make).clone()

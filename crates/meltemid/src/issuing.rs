@@ -10,7 +10,7 @@ use crate::registrar::Registrar;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use meltemi_ca::{Authority, Issued, Lifetimes, MAX_BYTES, Refused, Request, partners};
+use meltemi_ca::{Authority, Issued, Lifetimes, MAX_BYTES, Refused, Request};
 use meltemi_proto::google::protobuf::value::Kind;
 use meltemi_proto::istio::v1::auth::{IstioCertificateRequest, IstioCertificateResponse};
 use meltemi_types::SpiffeId;
@@ -102,27 +102,10 @@ impl Issuing {
         let until = clock::unix(issued.validity.until);
         tracing::info!(target: AUDIT, %id, from, serial = %issued.serial, until, "certificate issued");
         metrics::counter!("citadel_server_success_cert_issuance_count").increment(1);
-        let mut cert_chain = issued.chain;
-        if let Some(roots) = cert_chain.last_mut() {
-            self.add_partners(roots);
-        }
+        let cert_chain = issued.chain;
         Ok(IstioCertificateResponse { cert_chain }
             .encode_to_vec()
             .into())
-    }
-
-    /// The roots of mesh configuration, which workloads believe as well.
-    fn add_partners(&self, roots: &mut String) {
-        let snapshot = self.callers.plane.snapshot();
-        let further = &snapshot.mesh.config.ca_certificates;
-        let further = further.iter().filter_map(|one| one.pem.as_deref());
-        let bad = partners::add(roots, &further.collect::<Vec<_>>());
-        if bad > 0 {
-            tracing::warn!(
-                bad,
-                "MeshConfig.caCertificates: some are no PEM of an authority's certificate; correct them"
-            );
-        }
     }
 
     /// For whom a certificate is.

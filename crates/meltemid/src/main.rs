@@ -25,6 +25,7 @@ mod report;
 mod secure;
 mod sources;
 mod status;
+mod trust;
 mod webhook;
 mod wire;
 

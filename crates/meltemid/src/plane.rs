@@ -2,6 +2,7 @@
 //! behind one lock that is never held across an await.
 
 mod supply;
+mod trust;
 
 use crate::callers::View;
 use crate::clients::{Client, Round, Secrets};
@@ -9,6 +10,7 @@ use crate::credentials::Supply;
 use crate::status::{Book, Tally};
 use crate::{clock, node};
 use meltemi_model::{Proxy, Snapshot};
+use meltemi_proto::resource::TypeSet;
 use meltemi_registry::Published;
 use meltemi_translate::compose::{Extent, Outbound};
 use meltemi_translate::{Assigned, Translator, document};
@@ -20,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::{Notify, watch};
+pub(crate) use trust::Trusting;
 
 /// How many publications are remembered for measuring propagation.
 const REMEMBERED: usize = 256;
@@ -37,6 +40,10 @@ struct State {
     book: Option<Book>,
     /// Who gets which certificates.
     supply: Supply,
+    /// Whom workloads believe; empty until it is known.
+    trust: Arc<TypeSet>,
+    /// What of the mesh decides that.
+    trusting: watch::Sender<Option<Trusting>>,
     /// Tells when something may be wrong that was not, outside of a publication.
     moved: Arc<Notify>,
 }
@@ -76,6 +83,9 @@ impl Plane {
         }
         state.note(|tally| tally.publish(&published.subjects));
         let named = state.supply.publish(&published.snapshot);
+        state
+            .trusting
+            .send_if_modified(Trusting::of(&published.snapshot));
         let extent = state
             .translator
             .publish(published.snapshot, &published.endpoints);
@@ -178,7 +188,7 @@ impl State {
 
     /// After a change of endpoints only: classes stand, so each is looked up once.
     fn refresh(&mut self) {
-        let mut round = Round::default();
+        let mut round = Round::new(&self.trust);
         let mut fresh: HashMap<u64, Arc<Outbound>> = HashMap::new();
         for (id, client) in &mut self.clients {
             let old = class_of(&client.assigned.outbound);
@@ -208,7 +218,7 @@ impl State {
 
     /// After any other change: every proxy's class and inbound are decided again.
     fn reassign(&mut self) {
-        let mut round = Round::default();
+        let mut round = Round::new(&self.trust);
         for (id, client) in &mut self.clients {
             let next = self
                 .translator
@@ -254,7 +264,7 @@ impl State {
         };
         self.supply
             .enter(client.id, &client.identity, &proxy.namespace);
-        let assignment = Round::default().assignment(self.generation, (&assigned, &secrets));
+        let assignment = Round::new(&self.trust).assignment(self.generation, (&assigned, &secrets));
         let (cell, updates) = watch::channel(assignment);
         let key = proxy.node.id.clone();
         let proxy = Arc::new(proxy);

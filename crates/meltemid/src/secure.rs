@@ -146,6 +146,7 @@ impl Secure {
                 }),
                 Signer::Own | Signer::Cluster(_) => Keeping::Own(Box::new(Keeper {
                     store,
+                    home: signing.home,
                     rotor: Rotor::new(signing.renewal, signing.check, signing.jitter),
                     names: Names {
                         namespace: config.namespace.clone(),
@@ -194,6 +195,14 @@ impl Secure {
                 plane: plane.clone(),
             })),
             Signer::Own | Signer::Elsewhere(_) => None,
+        }
+    }
+
+    /// The roots of our own authority, empty until they are known; `None` when it is not ours.
+    pub(crate) fn roots(&self) -> Option<watch::Receiver<Arc<str>>> {
+        match &self.keeper {
+            Some(Keeping::Own(_)) => Some(self.roots.clone()),
+            Some(Keeping::Mounted(_)) | None => None,
         }
     }
 

@@ -14,6 +14,7 @@ use crate::pump::{Debounce, Pump};
 use crate::secure::Secure;
 use crate::sources::Sources;
 use crate::status::Book;
+use crate::trust::Trust;
 use crate::webhook::Webhook;
 use meltemi_registry::{Registry, Settings};
 use meltemi_runtime::drain::{self, Drain, Signals};
@@ -149,6 +150,7 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
     let clerk = Clerk::new(plane.clone(), ends.questions, readers);
     let status = secure.as_ref().zip(sources.seen());
     let status = status.and_then(|(secure, seen)| secure.status(&config, book, seen));
+    let trust = Trust::new(&plane, secure.as_ref().and_then(Secure::roots), &config);
     let webhook = webhook(secure.as_ref(), (&config, &readiness), &mut sockets);
     let desk = Desk {
         plane,
@@ -170,6 +172,7 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
     tasks.best_effort("metrics", pages.metrics.clone().run(drain.clone()));
     tasks.critical("pump", pump.run(drain.clone()));
     tasks.critical("credentials", clerk.run(drain.clone()));
+    tasks.critical("trust", trust.run(drain.clone()));
     if let Some(status) = status {
         tasks.best_effort("status", status.run(drain.clone()));
     }

@@ -1,6 +1,8 @@
 //! The type addresses of the resources that proxies ask for.
 
-pub use meltemi_types::xds::{CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE, SECRET};
+pub use meltemi_types::xds::{
+    CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, PROXY_CONFIG, ROUTE, SECRET,
+};
 
 /// What every type address starts with.
 pub const PREFIX: &str = "type.googleapis.com/";

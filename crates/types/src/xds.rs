@@ -18,6 +18,8 @@ pub const LISTENER: TypeUrl = "type.googleapis.com/envoy.config.listener.v3.List
 pub const ROUTE: TypeUrl = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
 /// `Secret` (SDS).
 pub const SECRET: TypeUrl = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
+/// `ProxyConfig` (PCDS): whom an agent's workload believes.
+pub const PROXY_CONFIG: TypeUrl = "type.googleapis.com/istio.mesh.v1alpha1.ProxyConfig";
 /// `NameTable` (NDS).
 pub const NAME_TABLE: TypeUrl = "type.googleapis.com/istio.networking.nds.v1.NameTable";
 

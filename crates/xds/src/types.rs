@@ -74,7 +74,7 @@ const ADDRESS: TypeUrl = "type.googleapis.com/istio.workload.Address";
 const AUTHORIZATION: TypeUrl = "type.googleapis.com/istio.security.Authorization";
 
 /// Every type there is, in push order.
-pub static TABLE: [XdsType; 9] = [
+pub static TABLE: [XdsType; 10] = [
     XdsType {
         wildcard: true,
         full_state: true,
@@ -115,6 +115,12 @@ pub static TABLE: [XdsType; 9] = [
         full_state: true,
         askers: POD_PROXIES,
         ..named(urls::NAME_TABLE, "nds")
+    },
+    XdsType {
+        wildcard: true,
+        full_state: true,
+        askers: POD_PROXIES,
+        ..named(urls::PROXY_CONFIG, "pcds")
     },
     XdsType {
         wildcard: true,
@@ -201,7 +207,7 @@ mod tests {
         assert_eq!(
             order,
             [
-                "cds", "eds", "lds", "rds", "sds", "ecds", "nds", "wds", "wads"
+                "cds", "eds", "lds", "rds", "sds", "ecds", "nds", "pcds", "wds", "wads"
             ]
         );
         for (place, row) in TABLE.iter().enumerate() {

@@ -102,6 +102,7 @@ impl Workload {
         let sources = Sources {
             held,
             bundle: watch::channel(Arc::from([])).1,
+            trust: meltemi_agent::trust::channel().1,
             files: follow,
         };
         let settings = sds::Settings {

@@ -4,13 +4,15 @@
 
 use super::link::{self, Event, Flavor};
 use super::memory::Store;
-use super::names::Book;
+use super::own::{Books, Kept, Wants};
 use super::{Course, Names, Seen};
 use crate::families;
 use crate::identity::Held;
+use crate::trust::Tell;
 use crate::upstream::Upstream;
 use meltemi_proto::envoy::config::core::v3::Node;
-use meltemi_proto::urls::{CLUSTER, LISTENER, NAME_TABLE};
+use meltemi_proto::urls::{CLUSTER, LISTENER, NAME_TABLE, PROXY_CONFIG};
+use meltemi_types::TypeUrl;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -43,10 +45,10 @@ pub(super) trait Talk: Flavor + Default {
     fn deliver(&mut self, response: Self::Response) -> Self::Response;
     /// The first requests on a new stream: all that Envoy wants, and what it has of it.
     fn reopen(&mut self) -> Vec<Self::Request>;
-    /// Asks for the names of the mesh.
-    fn ask_names(book: &Book) -> Self::Request;
-    /// Takes names in, and answers.
-    fn take_names(book: &mut Book, response: Self::Response) -> Self::Request;
+    /// Asks for what the agent wants itself.
+    fn ask_own(type_url: &str, book: &dyn Kept) -> Self::Request;
+    /// Takes that in, and answers.
+    fn take_own(book: &mut dyn Kept, response: Self::Response) -> Self::Request;
 }
 
 /// What all streams share.
@@ -54,9 +56,10 @@ pub(super) trait Talk: Flavor + Default {
 pub(super) struct Shared {
     upstream: Upstream,
     shown: Option<Held>,
-    name_table: bool,
+    wants: Wants,
     course: watch::Sender<Course>,
     names: watch::Sender<Names>,
+    trust: Tell,
     /// Counts streams; the last one counts.
     turn: watch::Sender<u64>,
     /// Held by the stream that counts.
@@ -66,22 +69,23 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 struct Baton {
     store: Store,
-    book: Book,
+    books: Books,
 }
 
 impl Shared {
     pub(super) fn new(
         (upstream, shown): (Upstream, Option<Held>),
-        name_table: bool,
+        (wants, trust): (Wants, Tell),
     ) -> (Self, Seen) {
         let (course, goes) = watch::channel(Course::default());
         let (names, known) = watch::channel(Arc::new(BTreeMap::new()));
         let shared = Self {
             upstream,
             shown,
-            name_table,
+            wants,
             course,
             names,
+            trust,
             turn: watch::channel(0).0,
             baton: Mutex::default(),
         };
@@ -110,7 +114,7 @@ pub(super) struct Conversation<T: Talk> {
     up: Option<mpsc::Sender<T::Request>>,
     /// There was one, or an attempt: what is known is answered while there is none.
     away: bool,
-    asks_names: bool,
+    asks_own: bool,
 }
 
 impl<T: Talk> Conversation<T> {
@@ -128,7 +132,7 @@ impl<T: Talk> Conversation<T> {
             answers: answers.clone(),
             up: None,
             away: false,
-            asks_names: false,
+            asks_own: false,
         };
         tokio::spawn(async move {
             let end = conversation.run(requests).await;
@@ -156,7 +160,7 @@ impl<T: Talk> Conversation<T> {
             _ = self.turn.changed() => return Err(superseded()),
         };
         self.talk.remember(std::mem::take(&mut baton.store));
-        let end = self.converse(requests, &mut baton.book).await;
+        let end = self.converse(requests, &mut baton.books).await;
         let connected = |course: &mut Course| std::mem::take(&mut course.connected);
         shared.course.send_if_modified(connected);
         baton.store = self.talk.store();
@@ -166,7 +170,7 @@ impl<T: Talk> Conversation<T> {
     async fn converse(
         &mut self,
         mut requests: Streaming<T::Request>,
-        book: &mut Book,
+        books: &mut Books,
     ) -> Result<(), Status> {
         let Shared {
             upstream, shown, ..
@@ -176,11 +180,11 @@ impl<T: Talk> Conversation<T> {
         loop {
             tokio::select! {
                 request = requests.message() => match request? {
-                    Some(request) => self.hear(request, book).await?,
+                    Some(request) => self.hear(request, books).await?,
                     None => return Ok(()),
                 },
                 event = events.recv() => match event {
-                    Some(event) => self.happen(event, book).await?,
+                    Some(event) => self.happen(event, books).await?,
                     None => return Err(Status::internal("the stream to the control plane is lost")),
                 },
                 _ = self.turn.changed() => return Err(superseded()),
@@ -189,7 +193,7 @@ impl<T: Talk> Conversation<T> {
         }
     }
 
-    async fn hear(&mut self, request: T::Request, book: &Book) -> Result<(), Status> {
+    async fn hear(&mut self, request: T::Request, books: &Books) -> Result<(), Status> {
         let type_url = T::type_of(&request).to_owned();
         metrics::counter!(families::REQUESTS).increment(1);
         if let Some(error) = T::refusal(&request) {
@@ -199,7 +203,7 @@ impl<T: Talk> Conversation<T> {
             if let Some(request) = self.talk.hear(request) {
                 self.forward(request)?;
             }
-            return self.want_names(&type_url, book);
+            return self.want_own(&type_url, books);
         }
         self.talk.hear(request.clone());
         if self.away
@@ -210,19 +214,19 @@ impl<T: Talk> Conversation<T> {
         Ok(())
     }
 
-    async fn happen(&mut self, event: Event<T>, book: &mut Book) -> Result<(), Status> {
+    async fn happen(&mut self, event: Event<T>, books: &mut Books) -> Result<(), Status> {
         match event {
             Event::Up(sender) => {
                 self.up = Some(sender);
-                self.asks_names = false;
+                self.asks_own = false;
                 for request in self.talk.reopen() {
                     let type_url = T::type_of(&request).to_owned();
                     self.forward(request)?;
-                    self.want_names(&type_url, book)?;
+                    self.want_own(&type_url, books)?;
                 }
             }
             Event::Open => self.note(|course| course.connected = true),
-            Event::Said(response) => return self.said(response, book).await,
+            Event::Said(response) => return self.said(response, books).await,
             Event::Down => {
                 (self.up, self.away) = (None, true);
                 self.note(|course| course.connected = false);
@@ -234,15 +238,19 @@ impl<T: Talk> Conversation<T> {
         Ok(())
     }
 
-    async fn said(&mut self, response: T::Response, book: &mut Book) -> Result<(), Status> {
+    async fn said(&mut self, response: T::Response, books: &mut Books) -> Result<(), Status> {
         metrics::counter!(families::RESPONSES).increment(1);
         let type_url = T::type_in(&response).to_owned();
-        if type_url == NAME_TABLE {
-            let answer = T::take_names(book, response);
+        if let Some(book) = self.wanted(&type_url).and_then(|url| books.of_mut(url)) {
+            let answer = T::take_own(book, response);
             if let Some(error) = T::refusal(&answer) {
-                tracing::warn!(error, "the names of the mesh cannot be read");
+                tracing::warn!(
+                    type_url,
+                    error,
+                    "what the control plane says cannot be read"
+                );
             }
-            self.shared.names.send_replace(book.names());
+            self.tell(&type_url, books);
             return self.forward(answer);
         }
         if !type_url.starts_with(FOR_ENVOY) {
@@ -261,13 +269,42 @@ impl<T: Talk> Conversation<T> {
         Ok(())
     }
 
-    /// Asks for names behind the first request for listeners: Envoy's own come first.
-    fn want_names(&mut self, type_url: &str, book: &Book) -> Result<(), Status> {
-        if !self.shared.name_table || self.asks_names || type_url != LISTENER {
+    /// The type, when the agent asks for it itself.
+    fn wanted(&self, type_url: &str) -> Option<TypeUrl> {
+        let mut types = self.shared.wants.types().into_iter();
+        types.find(|url| *url == type_url)
+    }
+
+    /// Tells others in the agent what is known of a type.
+    fn tell(&self, type_url: &str, books: &Books) {
+        match type_url {
+            NAME_TABLE => {
+                self.shared.names.send_replace(books.names.names());
+            }
+            PROXY_CONFIG => {
+                let next = books.trust.told();
+                self.shared.trust.send_if_modified(|told| {
+                    let differs = told != next;
+                    told.clone_from(next);
+                    differs
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks for what the agent wants behind the first request for listeners: Envoy's own come first.
+    fn want_own(&mut self, type_url: &str, books: &Books) -> Result<(), Status> {
+        if self.asks_own || type_url != LISTENER {
             return Ok(());
         }
-        self.asks_names = true;
-        self.forward(T::ask_names(book))
+        self.asks_own = true;
+        for url in self.shared.wants.types() {
+            if let Some(book) = books.of(url) {
+                self.forward(T::ask_own(url, book))?;
+            }
+        }
+        Ok(())
     }
 
     /// Tells the control plane. If it is gone, it is told all of it when it is back.

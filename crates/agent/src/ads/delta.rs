@@ -3,10 +3,9 @@
 use super::conversation::Talk;
 use super::link::Flavor;
 use super::memory::{Answered, Change, Held, Kept, Kind, Nonces, Store, is_wildcard, ordered};
-use super::names::Book;
+use super::own::Kept as Own;
 use meltemi_proto::envoy::config::core::v3::Node;
 use meltemi_proto::envoy::service::discovery::v3 as discovery;
-use meltemi_proto::urls::NAME_TABLE;
 use std::collections::BTreeMap;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -235,24 +234,22 @@ impl Talk for Delta {
         asks
     }
 
-    fn ask_names(book: &Book) -> Ask {
+    fn ask_own(type_url: &str, book: &dyn Own) -> Ask {
         Ask {
-            type_url: NAME_TABLE.to_owned(),
+            type_url: type_url.to_owned(),
             initial_resource_versions: book.versions(),
             ..Ask::default()
         }
     }
 
-    fn take_names(book: &mut Book, response: Answer) -> Ask {
-        let outcome = book.change(
-            response.resources.into_iter().filter_map(|resource| {
-                let body = resource.resource?;
-                Some((resource.name, resource.version, body))
-            }),
-            &response.removed_resources,
-        );
+    fn take_own(book: &mut dyn Own, response: Answer) -> Ask {
+        let mut set = response.resources.into_iter().filter_map(|resource| {
+            let body = resource.resource?;
+            Some((resource.name, resource.version, body))
+        });
+        let outcome = book.change(&mut set, &response.removed_resources);
         Ask {
-            type_url: NAME_TABLE.to_owned(),
+            type_url: response.type_url,
             response_nonce: response.nonce,
             error_detail: outcome.err(),
             ..Ask::default()

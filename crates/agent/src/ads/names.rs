@@ -1,6 +1,7 @@
 //! The names of the mesh, which the agent asks for itself and Envoy never sees.
 
 use super::Names;
+use super::own::Kept;
 use meltemi_proto::any::unpack;
 use meltemi_proto::google::protobuf::Any;
 use meltemi_proto::google::rpc::Status;
@@ -19,24 +20,21 @@ pub(super) struct Book {
     version: String,
 }
 
-impl Book {
-    /// The versions of what is known, by resource.
-    pub(super) fn versions(&self) -> BTreeMap<String, String> {
+impl Kept for Book {
+    fn versions(&self) -> BTreeMap<String, String> {
         let known = self.told.iter();
         known
             .map(|(name, (version, _))| (name.clone(), version.clone()))
             .collect()
     }
 
-    /// The version of the whole.
-    pub(super) fn version(&self) -> &str {
+    fn version(&self) -> &str {
         &self.version
     }
 
-    /// Takes in what changed, all of it or nothing.
-    pub(super) fn change(
+    fn change(
         &mut self,
-        set: impl Iterator<Item = (String, String, Any)>,
+        set: &mut dyn Iterator<Item = (String, String, Any)>,
         removed: &[String],
     ) -> Result<(), Status> {
         let mut read = Vec::new();
@@ -50,11 +48,10 @@ impl Book {
         Ok(())
     }
 
-    /// Takes in all there is.
-    pub(super) fn replace(
+    fn replace(
         &mut self,
         version: &str,
-        bodies: impl Iterator<Item = Any>,
+        bodies: &mut dyn Iterator<Item = Any>,
     ) -> Result<(), Status> {
         let mut told = BTreeMap::new();
         for (number, body) in bodies.enumerate() {
@@ -64,7 +61,9 @@ impl Book {
         version.clone_into(&mut self.version);
         Ok(())
     }
+}
 
+impl Book {
     /// The names by host.
     pub(super) fn names(&self) -> Names {
         let mut names: BTreeMap<String, NameInfo> = BTreeMap::new();
@@ -111,8 +110,8 @@ mod tests {
             (one.clone(), "1".into(), host("10.0.0.1")),
             (two.clone(), "2".into(), host("10.0.0.2")),
         ];
-        book.change(set.into_iter(), &[]).unwrap();
-        book.change(std::iter::empty(), std::slice::from_ref(&one))
+        book.change(&mut set.into_iter(), &[]).unwrap();
+        book.change(&mut std::iter::empty(), std::slice::from_ref(&one))
             .unwrap();
         assert_eq!(
             *book.names(),
@@ -123,7 +122,7 @@ mod tests {
             table: BTreeMap::from([(one.clone(), info("10.0.0.3"))]),
             name_info: None,
         });
-        book.replace("7", std::iter::once(whole)).unwrap();
+        book.replace("7", &mut std::iter::once(whole)).unwrap();
         assert_eq!(*book.names(), BTreeMap::from([(one, info("10.0.0.3"))]));
         assert_eq!(book.version(), "7");
     }
@@ -132,7 +131,7 @@ mod tests {
     fn what_cannot_be_read_changes_nothing() {
         let mut book = Book::default();
         let set = [("a".to_owned(), "1".to_owned(), host("10.0.0.1"))];
-        book.change(set.into_iter(), &[]).unwrap();
+        book.change(&mut set.into_iter(), &[]).unwrap();
         let broken = Any {
             type_url: "type.googleapis.com/other".into(),
             ..Any::default()
@@ -141,9 +140,11 @@ mod tests {
             ("b".to_owned(), "2".to_owned(), host("10.0.0.2")),
             ("c".to_owned(), "2".to_owned(), broken.clone()),
         ];
-        let refused = book.change(set.into_iter(), &["a".into()]).unwrap_err();
+        let refused = book
+            .change(&mut set.into_iter(), &["a".into()])
+            .unwrap_err();
         assert_eq!(refused.code, INTERNAL);
-        book.replace("9", std::iter::once(broken)).unwrap_err();
+        book.replace("9", &mut std::iter::once(broken)).unwrap_err();
         assert_eq!(book.names().len(), 1);
     }
 }

@@ -5,11 +5,10 @@ use super::link::Flavor;
 use super::memory::{
     Answered, Change, Held, Kept, Kind, Nonces, Store, is_whole, is_wildcard, ordered,
 };
-use super::names::Book;
+use super::own::Kept as Own;
 use meltemi_proto::envoy::config::core::v3::Node;
 use meltemi_proto::envoy::service::discovery::v3 as discovery;
 use meltemi_proto::google::protobuf::Any;
-use meltemi_proto::urls::NAME_TABLE;
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio_stream::wrappers::ReceiverStream;
@@ -191,19 +190,19 @@ impl Talk for Sotw {
         asks
     }
 
-    fn ask_names(book: &Book) -> Ask {
+    fn ask_own(type_url: &str, book: &dyn Own) -> Ask {
         Ask {
-            type_url: NAME_TABLE.to_owned(),
+            type_url: type_url.to_owned(),
             version_info: book.version().to_owned(),
             ..Ask::default()
         }
     }
 
-    fn take_names(book: &mut Book, response: Answer) -> Ask {
+    fn take_own(book: &mut dyn Own, response: Answer) -> Ask {
         let version = response.version_info;
-        let outcome = book.replace(&version, response.resources.into_iter());
+        let outcome = book.replace(&version, &mut response.resources.into_iter());
         Ask {
-            type_url: NAME_TABLE.to_owned(),
+            type_url: response.type_url,
             version_info: book.version().to_owned(),
             response_nonce: response.nonce,
             error_detail: outcome.err(),

@@ -6,8 +6,9 @@ use meltemi_proto::envoy::config::cluster::v3::Cluster;
 use meltemi_proto::envoy::config::core::v3::Node;
 use meltemi_proto::google::protobuf::Any;
 use meltemi_proto::google::rpc;
+use meltemi_proto::istio::mesh::v1alpha1::ProxyConfig;
 use meltemi_proto::istio::networking::nds::v1::NameTable;
-use meltemi_proto::urls::{CLUSTER, LISTENER, NAME_TABLE};
+use meltemi_proto::urls::{CLUSTER, LISTENER, NAME_TABLE, PROXY_CONFIG};
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::mpsc::{
@@ -70,6 +71,7 @@ impl AggregatedDiscoveryService for Plane {
 struct Scene {
     calls: Receiver<Call>,
     seen: Seen,
+    trust: crate::trust::Told,
     socket: PathBuf,
     _dir: tempfile::TempDir,
     _drainer: meltemi_runtime::drain::Drainer,
@@ -99,13 +101,17 @@ impl Scene {
             token: None,
             headers: vec![("x-team".into(), Secret::new("shop".into()))],
             name_table: true,
+            trust: true,
         };
         let (drainer, drain) = meltemi_runtime::drain::channel();
-        let (relay, seen) = Relay::listen(settings, watch::channel(None).1).unwrap();
+        let (tell, trust) = crate::trust::channel();
+        let held = watch::channel(None).1;
+        let (relay, seen) = Relay::listen(settings, (held, tell)).unwrap();
         tokio::spawn(relay.run(drain));
         Self {
             calls,
             seen,
+            trust,
             socket,
             _dir: dir,
             _drainer: drainer,
@@ -212,6 +218,7 @@ async fn names_are_asked_for_behind_listeners_and_kept_from_envoy() {
     envoy.asks.send(ask(LISTENER)).unwrap();
     assert_eq!(call.next().await.type_url, LISTENER);
     assert_eq!(call.next().await, ask(NAME_TABLE));
+    assert_eq!(call.next().await, ask(PROXY_CONFIG));
     let info = NameInfo {
         ips: vec!["10.0.0.1".into()],
         ..NameInfo::default()
@@ -237,12 +244,63 @@ async fn names_are_asked_for_behind_listeners_and_kept_from_envoy() {
 }
 
 #[tokio::test]
+async fn whom_to_believe_is_heard_refused_and_kept_while_nothing_is_said() {
+    let mut scene = Scene::start().await;
+    let mut envoy = scene.envoy().await;
+    let mut call = scene.call().await;
+    envoy.asks.send(ask(LISTENER)).unwrap();
+    for url in [CLUSTER, LISTENER, NAME_TABLE, PROXY_CONFIG] {
+        assert_eq!(call.next().await.type_url, url);
+    }
+    let root = crate::authority_double::Root::new("partner").pem;
+    let said = |pem: &str| {
+        pack(&ProxyConfig {
+            ca_certificates_pem: vec![pem.to_owned()],
+            ..ProxyConfig::default()
+        })
+    };
+    call.say(answer(PROXY_CONFIG, "n7", ("trust", said(&root))))
+        .await;
+    assert_eq!(call.next().await.error_detail, None);
+    let trust = scene.trust.borrow_and_update().clone();
+    assert_eq!(trust.roots, root.as_bytes());
+    let bad = answer(
+        PROXY_CONFIG,
+        "n8",
+        ("trust", said("-----BEGIN CERTIFICATE-----")),
+    );
+    call.say(bad).await;
+    assert!(call.next().await.error_detail.is_some());
+    let gone = Answer {
+        resources: Vec::new(),
+        removed_resources: vec!["trust".to_owned()],
+        ..answer(PROXY_CONFIG, "n9", ("trust", Any::default()))
+    };
+    call.say(gone).await;
+    assert_eq!(call.next().await.error_detail, None);
+    assert!(!scene.trust.has_changed().unwrap(), "what was known stays");
+    assert!(envoy.is_quiet().await, "nothing of it is for Envoy");
+    // Who comes back is told what is known.
+    drop(call);
+    let mut call = scene.call().await;
+    for url in [CLUSTER, LISTENER, NAME_TABLE] {
+        assert_eq!(call.next().await.type_url, url);
+    }
+    let known = [("trust".to_owned(), "1".to_owned())].into();
+    let again = Ask {
+        initial_resource_versions: known,
+        ..ask(PROXY_CONFIG)
+    };
+    assert_eq!(call.next().await, again);
+}
+
+#[tokio::test]
 async fn refusals_are_forwarded_and_strange_types_are_not() {
     let mut scene = Scene::start().await;
     let mut envoy = scene.envoy().await;
     let mut call = scene.call().await;
     call.next().await;
-    let strange = "type.googleapis.com/istio.mesh.v1alpha1.ProxyConfig";
+    let strange = "type.googleapis.com/istio.workload.Workload";
     call.say(answer(strange, "n0", ("x", Any::default()))).await;
     call.say(cluster()).await;
     let said = envoy.next().await.unwrap();

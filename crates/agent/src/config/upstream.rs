@@ -68,6 +68,7 @@ pub(super) fn settings(
             }
         },
         name_table: env.flag("ISTIO_META_DNS_CAPTURE")?,
+        trust: env.flag_or_on("PROXY_CONFIG_XDS_AGENT")?,
     })
 }
 

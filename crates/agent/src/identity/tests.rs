@@ -192,6 +192,39 @@ async fn files_are_written_whole_or_stay() {
     );
 }
 
+/// What Envoy gets is in memory; only the copy for others in the pod is on a disk.
+#[tokio::test]
+async fn renewal_goes_on_in_memory_while_the_disk_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let (authority, desk) = authority(dir.path()).await;
+    *desk.lifetime.lock().unwrap() = Some(Duration::from_secs(4));
+    let mut held = start(Source::Authority(Box::new(authority)), Some(out.clone()));
+    let first = next(&mut held).await;
+    let written = || fs::read(out.join("cert-chain.pem")).ok();
+    let copied = crate::authority_double::until(|| written().as_deref() == Some(&first.chain));
+    tokio::time::timeout(SOON, copied).await.unwrap();
+    // As good as a full disk: no new file can be finished.
+    fs::create_dir_all(out.join(".cert-chain.pem.new/full")).unwrap();
+    let mut serials = vec![first.serial.clone()];
+    for _ in 0..2 {
+        serials.push(next(&mut held).await.serial.clone());
+    }
+    serials.dedup();
+    assert_eq!(serials.len(), 3, "each is another one");
+    assert_eq!(
+        written().as_deref(),
+        Some(&*first.chain),
+        "the copy stays whole"
+    );
+    let key = fs::read(out.join("key.pem")).unwrap();
+    assert_eq!(key, *first.key.expose(), "with its key");
+    fs::remove_dir_all(out.join(".cert-chain.pem.new")).unwrap();
+    let last = next(&mut held).await;
+    let copied = crate::authority_double::until(|| written().as_deref() == Some(&last.chain));
+    tokio::time::timeout(SOON, copied).await.unwrap();
+}
+
 #[tokio::test]
 async fn mounted_files_are_followed_and_only_those_that_fit_are_used() {
     let dir = tempfile::tempdir().unwrap();

@@ -5,16 +5,16 @@
 
 use super::Sources;
 use super::name::Name;
-use super::revoked;
+use super::revoked::{self, Depth};
+use super::trusted::{self, inline, merged};
 use crate::files::Changes;
 use crate::identity::Material;
 use crate::identity::{certified, pair};
 use crate::upstream::read;
 use meltemi_proto::any::pack;
-use meltemi_proto::envoy::config::core::v3::{DataSource, data_source::Specifier};
 use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::secret::Type;
 use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::{
-    CertificateValidationContext, Secret as EnvoySecret, TlsCertificate,
+    Secret as EnvoySecret, TlsCertificate,
 };
 use meltemi_proto::google::protobuf::Any;
 use meltemi_types::Secret;
@@ -64,11 +64,13 @@ impl Desk {
         let Sources {
             held,
             bundle,
+            trust,
             files: _,
         } = &mut self.sources;
         tokio::select! {
             Ok(()) = held.changed() => {}
             Ok(()) = bundle.changed() => {}
+            Ok(()) = trust.changed() => {}
             () = self.changes.next() => {}
         }
     }
@@ -87,7 +89,9 @@ impl Desk {
             Name::Roots => match held() {
                 Some(held) => {
                     let roots = merged(&held.roots, &self.sources.bundle.borrow());
-                    self.roots(&roots, &held.chain)
+                    let trust = self.sources.trust.borrow().clone();
+                    let lists = |of: (&[u8], &[u8]), depth| self.lists(of, depth);
+                    trusted::peers((&roots, &held.chain), &trust, &lists)
                 }
                 None => return Answer::Later,
             },
@@ -112,26 +116,11 @@ impl Desk {
         }
     }
 
-    /// Roots, with the lists of revoked certificates when Envoy can be told of them.
-    fn roots(&self, pem: &[u8], chain: &[u8]) -> (Vec<u8>, Type) {
-        let list = self.lists(pem, chain);
-        let mut public = pem.to_vec();
-        public.extend(list.iter().flatten());
-        let context = CertificateValidationContext {
-            trusted_ca: Some(inline(pem.to_vec())),
-            // Only who signs leaves needs a list, so that roots above need none.
-            only_verify_leaf_cert_crl: list.is_some(),
-            crl: list.map(inline),
-            ..CertificateValidationContext::default()
-        };
-        (public, Type::ValidationContext(context))
-    }
-
     /// The lists that speak for these roots; why there are none is said once.
-    fn lists(&self, pem: &[u8], chain: &[u8]) -> Option<Vec<u8>> {
+    fn lists(&self, of: (&[u8], &[u8]), depth: Depth) -> Option<Vec<u8>> {
         let path = self.revoked.as_ref().filter(|path| path.exists())?;
         let text = said(path, read(path))?;
-        let lists = revoked::lists(&text, (pem, chain), SystemTime::now());
+        let lists = revoked::lists(&text, of, (depth, SystemTime::now()));
         let gap = lists.as_ref().err().map(ToString::to_string);
         let mut gaps = self.gaps.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(gap) = gap.filter(|gap| gaps.insert(gap.clone())) {
@@ -145,7 +134,10 @@ impl Desk {
         self.sources.files.follow(path);
         let pem = said(path, read(path))?;
         let found = said(path, certified("roots", &pem))?;
-        (!found.is_empty()).then(|| self.roots(&pem, &[]))
+        (!found.is_empty()).then(|| {
+            let list = self.lists((&pem, &[]), Depth::Leaf);
+            trusted::heap(pem, list)
+        })
     }
 
     fn pair(&self, chain: &Path, key: &Path) -> Option<(Vec<u8>, Type)> {
@@ -169,33 +161,6 @@ fn certificate(chain: &[u8], key: &Secret<Vec<u8>>) -> (Vec<u8>, Type) {
         ..TlsCertificate::default()
     };
     (chain.to_vec(), Type::TlsCertificate(certificate))
-}
-
-fn inline(bytes: Vec<u8>) -> DataSource {
-    DataSource {
-        specifier: Some(Specifier::InlineBytes(bytes)),
-        ..DataSource::default()
-    }
-}
-
-/// The roots of both, each once, sorted: the order of their sources does not count.
-pub(super) fn merged(one: &[u8], other: &[u8]) -> Vec<u8> {
-    let (Ok(first), Ok(second)) = (pem::parse_many(one), pem::parse_many(other)) else {
-        return one.to_vec();
-    };
-    let all: BTreeSet<_> = first
-        .iter()
-        .chain(&second)
-        .map(pem::Pem::contents)
-        .collect();
-    let text = |der: &[u8]| {
-        let block = pem::Pem::new("CERTIFICATE", der);
-        pem::encode_config(
-            &block,
-            pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
-        )
-    };
-    all.into_iter().map(text).collect::<String>().into_bytes()
 }
 
 /// The value; why there is none goes to the log.

@@ -26,6 +26,15 @@ pub(super) enum Gap {
     Missing(String),
 }
 
+/// Of whom on the path from a certificate to a root a list is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Of who has signed the certificate.
+    Leaf,
+    /// Of everybody.
+    Path,
+}
+
 /// The lists of `pem`, as PEM and nothing else; `None` when it holds none. They must speak for all of
 /// `roots`, and for who signed the first certificate of `chain`, which is our own and like those of
 /// our peers; the others of it are what is between.
@@ -35,7 +44,7 @@ pub(super) enum Gap {
 pub(super) fn lists(
     pem: &[u8],
     (roots, chain): (&[u8], &[u8]),
-    now: SystemTime,
+    (depth, now): (Depth, SystemTime),
 ) -> Result<Option<Vec<u8>>, Gap> {
     let blocks = pem::parse_many(pem).map_err(|_| Gap::Unreadable)?;
     let blocks: Vec<_> = blocks.iter().filter(|one| one.tag() == LIST).collect();
@@ -55,7 +64,8 @@ pub(super) fn lists(
         lists.push(list);
     }
     let (roots, chain) = (blocks_of(roots), blocks_of(chain));
-    speak_for(&lists, (&certificates(&roots), &certificates(&chain)))?;
+    let issuers = (certificates(&roots), certificates(&chain));
+    speak_for(&lists, (&issuers.0, &issuers.1), depth)?;
     let line_end = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
     let text = blocks
         .iter()
@@ -95,6 +105,7 @@ fn signed(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> bo
 fn speak_for(
     lists: &[CertificateRevocationList<'_>],
     (roots, chain): (&[X509Certificate<'_>], &[X509Certificate<'_>]),
+    depth: Depth,
 ) -> Result<(), Gap> {
     // Names are not enough: the next root has that of the one before, and another key.
     let listed = |issuer: &X509Certificate<'_>| {
@@ -108,6 +119,11 @@ fn speak_for(
         [leaf, between @ ..] => (Some(leaf), between),
         [] => (None, chain),
     };
+    if depth == Depth::Path
+        && let Some(one) = roots.iter().chain(between).find(|one| !listed(one))
+    {
+        return missing(one);
+    }
     for root in roots {
         let through = between.iter().any(|one| signed(one, root) && listed(one));
         if !listed(root) && !through {
@@ -190,7 +206,13 @@ mod tests {
     }
 
     fn told(pem: &str, roots: &str, chain: &str) -> Result<bool, String> {
-        let told = lists(pem.as_bytes(), (roots.as_bytes(), chain.as_bytes()), now());
+        told_of(Depth::Leaf, pem, (roots, chain))
+    }
+
+    fn told_of(depth: Depth, pem: &str, of: (&str, &str)) -> Result<bool, String> {
+        let (roots, chain) = of;
+        let of = (roots.as_bytes(), chain.as_bytes());
+        let told = lists(pem.as_bytes(), of, (depth, now()));
         told.map(|lists| lists.is_some())
             .map_err(|gap| gap.to_string())
     }
@@ -221,6 +243,13 @@ mod tests {
         assert_eq!(told(&between.list(0), &root.pem, &chain), Ok(true));
         let gap = told(&root.list(0), &root.pem, &chain).unwrap_err();
         assert!(gap.contains("no list of CN=between"), "{gap}");
+        // Where everybody on the path is asked for, neither is enough.
+        for list in [between.list(0), root.list(0)] {
+            told_of(Depth::Path, &list, (&root.pem, &chain)).unwrap_err();
+        }
+        let both = format!("{}{}", root.list(0), between.list(0));
+        let told = told_of(Depth::Path, &both, (&root.pem, &chain));
+        assert_eq!(told, Ok(true));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::*;
 use crate::authority_double::Root;
 use crate::identity::Material;
+use crate::trust::{Domain, Trust};
 use crate::upstream::Upstream;
 use meltemi_proto::any::unpack;
 use meltemi_proto::envoy::config::core::v3::{DataSource, data_source::Specifier};
@@ -23,6 +24,7 @@ const QUIET: Duration = Duration::from_millis(300);
 struct Scene {
     held: watch::Sender<Option<Arc<Material>>>,
     bundle: watch::Sender<Arc<[u8]>>,
+    trust: crate::trust::Tell,
     channel: Channel,
     dir: tempfile::TempDir,
     _drainer: meltemi_runtime::drain::Drainer,
@@ -34,9 +36,11 @@ async fn scene() -> Scene {
     let (held, receiver) = watch::channel(None);
     let (bundle, told) = watch::channel(Arc::from(b"".as_slice()));
     let (drainer, drain) = meltemi_runtime::drain::channel();
+    let (trust, whom) = crate::trust::channel();
     let sources = Sources {
         held: receiver,
         bundle: told,
+        trust: whom,
         files: Files::new(),
     };
     let settings = Settings {
@@ -58,6 +62,7 @@ async fn scene() -> Scene {
     Scene {
         held,
         bundle,
+        trust,
         channel: upstream.speak(Box::new(stream), "http").await.unwrap(),
         dir,
         _drainer: drainer,
@@ -159,13 +164,52 @@ async fn roots_are_those_of_the_authority_and_of_the_mesh_each_once() {
     scene.bundle.send_replace(Arc::from(both.as_bytes()));
     let merged = content(&stream.next().await).0;
     assert_eq!(pem::parse_many(&merged).unwrap().len(), 2);
-    let turned = desk::merged(both.as_bytes(), root.pem.as_bytes());
+    let turned = trusted::merged(both.as_bytes(), root.pem.as_bytes());
     assert_eq!(merged, turned, "the order of the sources does not count");
     scene.held.send_replace(Some(Arc::new(root.material())));
     assert!(
         stream.is_quiet().await,
         "another certificate, the same roots"
     );
+}
+
+#[tokio::test]
+async fn whom_to_believe_is_pushed_without_another_certificate() {
+    let scene = scene().await;
+    let (root, partner) = (Root::new("root"), Root::new("partner"));
+    scene.held.send_replace(Some(Arc::new(root.material())));
+    let mut stream = Sotw::open(&scene, &["ROOTCA"]).await;
+    assert_eq!(
+        content(&stream.next().await).0,
+        trusted::merged(root.pem.as_bytes(), &[])
+    );
+    let of = |trust| scene.trust.send_replace(Arc::new(trust));
+    of(Trust {
+        roots: partner.pem.clone().into_bytes(),
+        ..Trust::default()
+    });
+    let both = content(&stream.next().await).0;
+    assert_eq!(
+        both,
+        trusted::merged(partner.pem.as_bytes(), root.pem.as_bytes())
+    );
+    let domain = |pem: &str, mesh| Domain {
+        roots: pem.as_bytes().to_vec(),
+        mesh,
+    };
+    of(Trust {
+        roots: both,
+        domains: [
+            ("td".parse().unwrap(), domain("", true)),
+            ("partner".parse().unwrap(), domain(&partner.pem, false)),
+        ]
+        .into(),
+    });
+    let apart: EnvoySecret = unpack(&stream.next().await.resources[0]).unwrap();
+    let Some(Type::ValidationContext(context)) = apart.r#type else {
+        panic!("no validation context")
+    };
+    assert!(context.custom_validator_config.is_some() && context.trusted_ca.is_none());
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 use super::duration;
 use meltemi_ca::{Lifetimes, Renewal};
+use meltemi_kube::secret::Home;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -64,6 +65,14 @@ pub(super) struct IdentityArgs {
     /// The directory with an authority of one's own, instead of the Secret cacerts.
     #[arg(long, env = "ROOT_CA_DIR", hide = true, default_value = "")]
     root_ca_dir: String,
+    /// Whether a self-signed root is kept in Secret cacerts, marked, instead of istio-ca-secret.
+    #[arg(
+        long,
+        env = "USE_CACERTS_FOR_SELF_SIGNED_CA",
+        hide = true,
+        default_value = "false"
+    )]
+    self_signed_in_cacerts: String,
 }
 
 /// How certificates are signed.
@@ -81,6 +90,8 @@ pub(crate) struct Signing {
     pub(crate) jitter: bool,
     /// Where an authority of one's own is, instead of the Secret `cacerts`.
     pub(crate) directory: Option<PathBuf>,
+    /// Which Secret keeps a self-signed root.
+    pub(crate) home: Home,
 }
 
 impl IdentityArgs {
@@ -94,6 +105,7 @@ impl IdentityArgs {
             root_grace,
             root_jitter,
             root_ca_dir,
+            self_signed_in_cacerts,
         } = self;
         let default = lifetime("DEFAULT_WORKLOAD_CERT_TTL", default_workload_cert_ttl)?;
         let max = lifetime("MAX_WORKLOAD_CERT_TTL", max_workload_cert_ttl)?;
@@ -113,6 +125,10 @@ impl IdentityArgs {
             check: interval(root_check)?,
             jitter: switch("CITADEL_ENABLE_JITTER_FOR_ROOT_CERT_ROTATOR", root_jitter)?,
             directory: (!root_ca_dir.is_empty()).then(|| root_ca_dir.into()),
+            home: match switch("USE_CACERTS_FOR_SELF_SIGNED_CA", self_signed_in_cacerts)? {
+                true => Home::Marked,
+                false => Home::Own,
+            },
         })
     }
 }

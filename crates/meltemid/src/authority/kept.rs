@@ -7,13 +7,16 @@
 use super::{Keeper, Served, Trouble};
 use crate::clock;
 use meltemi_ca::{Authority, AuthorityPem, Files, Renewal, development, directory};
-use meltemi_kube::{Client, secret};
+use meltemi_kube::Client;
+use meltemi_kube::secret::{self, Home};
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// The self-signed one, as it is called.
 pub(super) const SELF_SIGNED: &str = "Secret istio-ca-secret";
+/// The same in the Secret of users.
+pub(super) const MARKED: &str = "Secret cacerts of our own";
 /// Where others are, as they are called.
 const PLUGGED: &str = "Secret cacerts";
 const DIRECTORY: &str = "directory ROOT_CA_DIR";
@@ -98,7 +101,12 @@ impl Keeper {
         match (plugged, self.store.client().cloned()) {
             (Some(pem), _) => Ok((pem, from)),
             (None, Some(client)) if served.is_none_or(|served| served.from != from) => {
-                Ok((self.self_signed(&client).await?, SELF_SIGNED))
+                let home = self.home(&client).await?;
+                let from = match home {
+                    Home::Own => SELF_SIGNED,
+                    Home::Marked => MARKED,
+                };
+                Ok((self.self_signed(&client, home).await?, from))
             }
             (None, _) => Err(Trouble::Gone(from)),
         }
@@ -108,7 +116,7 @@ impl Keeper {
     async fn files(&self) -> Result<(Files, &'static str), Trouble> {
         Ok(match &self.store {
             Store::Cluster(client) => {
-                let files = secret::plugged(client, &self.names.namespace).await?;
+                let files = secret::plugged(client, (&self.names.namespace, self.home)).await?;
                 (files, PLUGGED)
             }
             Store::Directory(_, dir) => (directory::files(dir)?, DIRECTORY),
@@ -116,9 +124,18 @@ impl Keeper {
         })
     }
 
-    async fn self_signed(&mut self, client: &Client) -> Result<AuthorityPem, Trouble> {
-        let namespace = &self.names.namespace;
-        let parts = match secret::read(client, namespace).await? {
+    /// Where the self-signed one is: a mesh that has one already keeps it, as with istiod.
+    async fn home(&self, client: &Client) -> Result<Home, Trouble> {
+        let before = (&self.names.namespace, Home::Own);
+        Ok(match self.home {
+            Home::Marked if secret::read(client, before).await?.is_none() => Home::Marked,
+            Home::Marked | Home::Own => Home::Own,
+        })
+    }
+
+    async fn self_signed(&mut self, client: &Client, home: Home) -> Result<AuthorityPem, Trouble> {
+        let place = (&self.names.namespace, home);
+        let parts = match secret::read(client, place).await? {
             Some(parts) => parts,
             None => {
                 let domains = self.plane.trust_domains();
@@ -128,7 +145,7 @@ impl Keeper {
                 let life = (clock::wall(), self.rotor.renewal.lifetime);
                 let made = Authority::self_signed_for(&domain, life);
                 let made = made.map_err(|error| Trouble::Authority(SELF_SIGNED, error))?;
-                secret::create(client, namespace, &parts(made, String::new())).await?
+                secret::create(client, place, &parts(made, String::new())).await?
             }
         };
         let version = parts.version.clone();
@@ -137,7 +154,7 @@ impl Keeper {
         if !self.rotor.is_time(clock::now()) && !ended {
             return Ok(pem);
         }
-        match self.renewed(client, (&pem, version)).await {
+        match self.renewed((client, home), (&pem, version)).await {
             Ok(next) => Ok(next.unwrap_or(pem)),
             Err(error) if ended => Err(error),
             // What there is still signs; it is tried again when it is looked at again.
@@ -151,7 +168,7 @@ impl Keeper {
     /// The root after the one that is there, if it is time for that.
     async fn renewed(
         &self,
-        client: &Client,
+        (client, home): (&Client, Home),
         (pem, version): (&AuthorityPem, String),
     ) -> Result<Option<AuthorityPem>, Trouble> {
         let failed = |error| Trouble::Authority(SELF_SIGNED, error);
@@ -161,7 +178,7 @@ impl Keeper {
         }
         let next = pem.renewed((now, renewal.lifetime)).map_err(failed)?;
         let mine = parts(next, version);
-        let there = secret::replace(client, &self.names.namespace, &mine).await?;
+        let there = secret::replace(client, (&self.names.namespace, home), &mine).await?;
         match there.certificate == mine.certificate {
             true => tracing::info!("the self-signed root was renewed; its key stays the same"),
             false => tracing::info!("another replica has written the root; theirs counts"),

@@ -1,4 +1,4 @@
-//! Reads the keys of an issuer over HTTPS: no redirects, a deadline, a limit.
+//! Reads the keys of an issuer, or a bundle of roots, over HTTPS: no redirects, a deadline, a limit.
 //!
 //! Whom to believe is read each time from the bundle of the system, `SSL_CERT_FILE` or one of the
 //! usual places. The image of the control plane has none: mount one.
@@ -40,7 +40,7 @@ pub(crate) struct Fetch {
     bundles: Vec<PathBuf>,
 }
 
-/// Why there are no keys.
+/// Why nothing was read.
 #[derive(Debug, thiserror::Error)]
 #[error("{uri}: {why}")]
 pub(crate) struct FetchError {
@@ -73,14 +73,23 @@ impl Fetch {
 
     /// The keys of now.
     pub(crate) async fn keys(&self) -> Result<KeySet, FetchError> {
+        let keys = KeySet::read(&self.text().await?);
+        keys.map_err(|why| self.failed(why))
+    }
+
+    /// What is there now.
+    pub(crate) async fn text(&self) -> Result<String, FetchError> {
         let late = |_| format!("no answer in {PATIENCE:?}");
         let read = tokio::time::timeout(PATIENCE, self.read()).await;
         let read = read.map_err(late).and_then(|read| read);
-        let keys = read.and_then(|text| KeySet::read(&text));
-        keys.map_err(|why| FetchError {
+        read.map_err(|why| self.failed(why))
+    }
+
+    fn failed(&self, why: String) -> FetchError {
+        FetchError {
             uri: self.uri.clone(),
             why,
-        })
+        }
     }
 
     async fn read(&self) -> Result<String, String> {

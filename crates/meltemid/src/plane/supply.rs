@@ -19,7 +19,7 @@ impl State {
         if let Some(client) = self.clients.get_mut(&id) {
             client.secrets.set = set;
             let made = (&client.assigned, &client.secrets);
-            let assignment = Round::default().assignment(self.generation, made);
+            let assignment = Round::new(&self.trust).assignment(self.generation, made);
             client.cell.send_replace(assignment);
         }
     }
