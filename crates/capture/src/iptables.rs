@@ -216,3 +216,69 @@ fn target(action: Action) -> String {
         Action::Zone(zone) => format!("CT --zone {zone}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flags::{Flag, Said};
+    use crate::settings::{Settings, Surroundings};
+
+    fn plan() -> Plan {
+        let flag = |flag: &Flag| match flag.short {
+            Some('i') => Some("*".to_owned()),
+            Some('c') => Some("eth1".to_owned()),
+            _ => None,
+        };
+        let said = Said::of(flag, |_| None);
+        let read = Settings::read(&said, &Surroundings::default());
+        Plan::of(&read.unwrap().settings)
+    }
+
+    #[test]
+    fn what_is_there_is_replaced_in_one_transaction() {
+        let saved = Saved::read(
+            "*nat\n:ISTIO_OLD - [0:0]\n:ISTIO_OUTPUT - [0:0]\n-A OUTPUT -j ISTIO_OUTPUT\n\
+             -A OUTPUT -j KUBE\nCOMMIT\n*raw\n:ISTIO_INBOUND - [0:0]\nCOMMIT\n",
+        );
+        let plan = plan();
+        let checks = plan.checks(Family::V4);
+        let is_nic = |check: &Check| check.words.contains(&"eth1".to_owned());
+        let found: Vec<bool> = checks.iter().map(is_nic).collect();
+        assert!(plan.differs(Family::V4, &saved, &found));
+        let text = plan.replace(Family::V4, &saved, &found);
+        let head = "*nat\n-D OUTPUT -j ISTIO_OUTPUT\n-D PREROUTING -i eth1 -j RETURN\n\
+                    -D OUTPUT -o eth1 -j RETURN\n-F ISTIO_OLD\n-F ISTIO_OUTPUT\n-X ISTIO_OLD\n\
+                    -N ISTIO_INBOUND\n-N ISTIO_IN_REDIRECT\n-N ISTIO_REDIRECT\n-A PREROUTING";
+        assert!(text.starts_with(head), "{text}");
+        let tail = "COMMIT\n*raw\n-F ISTIO_INBOUND\n-X ISTIO_INBOUND\nCOMMIT\n";
+        assert!(text.ends_with(tail), "{text}");
+        let removed = plan.remove(Family::V4, &saved, &found);
+        assert!(
+            !removed.contains("-A ") && !removed.contains("-N "),
+            "{removed}"
+        );
+        assert!(!removed.contains("KUBE"), "{removed}");
+    }
+
+    #[test]
+    fn equal_chains_with_every_rule_do_not_differ() {
+        let plan = plan();
+        // As if the kernel printed the rules as they were written.
+        let mut text = String::new();
+        for line in plan.restore(Family::V4).lines() {
+            let line = line.replace("-N ", ":");
+            let _infallible = writeln!(text, "{line}");
+        }
+        let saved = Saved::read(&text);
+        let all = vec![true; plan.checks(Family::V4).len()];
+        assert!(!plan.differs(Family::V4, &saved, &all));
+        let mut one_gone = all.clone();
+        one_gone.pop();
+        one_gone.push(false);
+        assert!(plan.differs(Family::V4, &saved, &one_gone));
+        let more = Saved::read(&text.replace("COMMIT", "-A ISTIO_OUTPUT -j RETURN\nCOMMIT"));
+        assert!(plan.differs(Family::V4, &more, &all));
+        // A family without rules has nothing to ask for.
+        assert!(plan.checks(Family::V6).is_empty());
+    }
+}

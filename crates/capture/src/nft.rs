@@ -37,8 +37,10 @@ impl Plan {
     pub fn nft_differs(&self, name: &str, printed: Option<&str>) -> bool {
         let table = TABLES.iter().find(|table| table.nft_name() == name);
         let wanted = table.map_or_else(String::new, |table| self.table(*table));
+        // Without /etc/protocols it prints the number of a protocol.
         let words = |text: &str| -> Vec<String> {
-            text.split_whitespace().map(ToOwned::to_owned).collect()
+            let named = text.replace("meta l4proto 6 ", "meta l4proto tcp ");
+            named.split_whitespace().map(ToOwned::to_owned).collect()
         };
         words(&wanted) != words(printed.unwrap_or_default())
     }
@@ -257,5 +259,34 @@ fn statement(rule: &Rule) -> String {
         Action::SaveMark => "ct mark set meta mark".to_owned(),
         Action::RestoreMark => "meta mark set ct mark".to_owned(),
         Action::Zone(zone) => format!("ct zone set {zone}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flags::Said;
+    use crate::settings::{Settings, Surroundings};
+
+    #[test]
+    fn tables_are_known_again_as_nft_prints_them() {
+        let said = Said::of(
+            |flag| (flag.short == Some('i')).then(|| "*".to_owned()),
+            |_| None,
+        );
+        let read = Settings::read(&said, &Surroundings::default()).unwrap();
+        let plan = Plan::of(&read.settings);
+        let name = Table::Nat.nft_name();
+        let table = plan.table(Table::Nat);
+        assert!(plan.nft_differs(name, None));
+        assert!(!plan.nft_differs(name, Some(&table)));
+        let without_names = table.replace("l4proto tcp", "l4proto 6");
+        assert!(!plan.nft_differs(name, Some(&without_names)));
+        let other = table.replace("15001", "15002");
+        assert!(plan.nft_differs(name, Some(&other)));
+        // A table of an earlier run that is wanted no more.
+        let raw = Table::Raw.nft_name();
+        assert!(!plan.nft_differs(raw, None));
+        assert!(plan.nft_differs(raw, Some("table inet istio-proxy-raw { }")));
     }
 }

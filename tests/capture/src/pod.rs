@@ -151,10 +151,17 @@ impl Pod {
         let lines = servers
             .iter()
             .map(|server| format!("nameserver {server}\n"));
+        self.has_file("resolv.conf", &lines.collect::<String>())
+    }
+
+    /// A file of the pod's `/etc`.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn has_file(&self, name: &str, text: &str) -> Result<()> {
         let folder = self.folder();
         std::fs::create_dir_all(&folder)?;
-        std::fs::write(folder.join("resolv.conf"), lines.collect::<String>())?;
-        Ok(())
+        Ok(std::fs::write(folder.join(name), text)?)
     }
 
     /// Where `ip netns exec` finds files for `/etc`.
