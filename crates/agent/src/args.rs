@@ -1,8 +1,9 @@
 //! The command line: `pilot-agent`'s words and flags, so that scripts go on working.
 //!
-//! As there, `proxy` ignores flags that it does not know, with the word behind one when that is no
+//! As there, `proxy` (and `init`, there `istio-iptables`) ignores flags that it does not know, with the word behind one when that is no
 //! flag itself; what was ignored is logged.
 
+use crate::capture::Flags;
 use clap::{Args as _, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::time::Duration;
@@ -23,6 +24,9 @@ pub(crate) enum Command {
     Request(Request),
     /// Waits until the proxy is ready.
     Wait(Wait),
+    /// Puts the rules of traffic capture into the kernel of this pod.
+    #[command(visible_alias = "istio-iptables")]
+    Init(Flags),
     /// Prints the version.
     Version,
     /// Becomes PROGRAM, which dies with PARENT.
@@ -128,12 +132,15 @@ pub(crate) struct Launch {
     pub(crate) args: Vec<OsString>,
 }
 
-/// Takes out of the words of `proxy` the flags that are not known; says which.
+/// Takes out of the words of `proxy` and `init` the flags that are not known; says which.
 pub(crate) fn known(words: Vec<OsString>) -> (Vec<OsString>, Vec<String>) {
-    if words.get(1).is_none_or(|word| word != "proxy") {
-        return (words, Vec::new());
-    }
-    let command = Proxy::augment_args(clap::Command::new("proxy"));
+    let name = words.get(1).map(|word| word.to_string_lossy().into_owned());
+    let empty = clap::Command::new("known");
+    let command = match name.as_deref() {
+        Some("proxy") => Proxy::augment_args(empty),
+        Some("init" | "istio-iptables") => Flags::augment_args(empty),
+        _ => return (words, Vec::new()),
+    };
     let longs = command.get_arguments().filter_map(clap::Arg::get_long);
     let mut flags: Vec<String> = longs.map(str::to_owned).collect();
     flags.extend(["help".to_owned(), "version".to_owned()]);
@@ -188,6 +195,23 @@ mod tests {
         let (proxy, ignored) = parse("pilot-agent proxy --stsPort 15463 --profiling=true router");
         assert_eq!(proxy.role, Role::Router);
         assert_eq!(ignored, ["--stsPort", "--profiling"]);
+    }
+
+    #[test]
+    fn init_is_istio_iptables() {
+        let line = [
+            "pilot-agent",
+            "istio-iptables",
+            "-b",
+            "*",
+            "--gone",
+            "5",
+            "--dual-stack",
+        ];
+        let (words, ignored) = known(line.map(OsString::from).to_vec());
+        assert_eq!(ignored, ["--gone"]);
+        let command = Args::try_parse_from(words).unwrap().command;
+        assert!(matches!(command, Command::Init(_)));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod args;
 mod ask;
+mod capture;
 mod config;
 mod env;
 mod envoy;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
             let env = Env::of_process();
             run(async move { ask::wait(wait, &env).await })
         }
+        Command::Init(flags) => capture::run(&flags, ignored),
         Command::Proxy(proxy) => wire::run(&proxy, ignored),
     }
 }

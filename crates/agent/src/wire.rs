@@ -36,12 +36,7 @@ type Failure = (u8, String);
 
 /// Runs the proxy until it ends or is told to.
 pub(crate) fn run(args: &Proxy, ignored: Vec<String>) -> ExitCode {
-    let format = match args.log_as_json {
-        true => Format::Json,
-        false => Format::Text,
-    };
-    let filter = filter(&args.log_output_level);
-    if let Err(error) = trace::init(format, filter.as_deref()) {
+    if let Err(error) = logs(&args.log_output_level, args.log_as_json) {
         eprintln!("meltemi-agent: {error}");
         return ExitCode::from(USAGE);
     }
@@ -57,6 +52,16 @@ pub(crate) fn run(args: &Proxy, ignored: Vec<String>) -> ExitCode {
             }
         }
     })
+}
+
+/// Opens the logs.
+pub(crate) fn logs(levels: &str, as_json: bool) -> Result<(), String> {
+    let format = match as_json {
+        true => Format::Json,
+        false => Format::Text,
+    };
+    let opened = trace::init(format, filter(levels).as_deref());
+    opened.map(drop).map_err(|error| error.to_string())
 }
 
 /// Istio's levels of parts: only that of all parts is known here.

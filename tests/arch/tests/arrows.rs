@@ -11,7 +11,7 @@ use std::process::Command;
 
 /// Each package with what it may import of ours. A new package needs a row here and one in
 /// docs/ARCHITECTURE.md.
-const MAY_IMPORT: [(&str, &[&str]); 29] = [
+const MAY_IMPORT: [(&str, &[&str]); 31] = [
     ("meltemi-types", &[]),
     ("meltemi-proto", &["types"]),
     ("meltemi-runtime", &[]),
@@ -19,6 +19,7 @@ const MAY_IMPORT: [(&str, &[&str]); 29] = [
     ("meltemi-xds", &["types", "proto", "runtime"]),
     ("meltemi-bootstrap", &["types", "proto"]),
     ("meltemi-ca", &["types"]),
+    ("meltemi-capture", &["types"]),
     ("meltemi-kube", &["types", "api", "runtime"]),
     ("meltemi-files", &["types", "api", "runtime"]),
     ("meltemi-inject", &["types", "api"]),
@@ -67,7 +68,15 @@ const MAY_IMPORT: [(&str, &[&str]); 29] = [
     ),
     (
         "meltemi-agent",
-        &["types", "proto", "api", "runtime", "xds", "bootstrap"],
+        &[
+            "types",
+            "proto",
+            "api",
+            "runtime",
+            "xds",
+            "bootstrap",
+            "capture",
+        ],
     ),
     ("meltemi-xtask", ANY),
     // The tests' own packages; nothing in `crates` but the tasks may import them.
@@ -79,6 +88,7 @@ const MAY_IMPORT: [(&str, &[&str]); 29] = [
     ("meltemi-agent-tests", ANY),
     ("meltemi-e2e", ANY),
     ("meltemi-charts", ANY),
+    ("meltemi-capture-tests", ANY),
     ("meltemi-fuzz", ANY),
     ("meltemi-echo", &[]),
 ];
@@ -86,8 +96,9 @@ const MAY_IMPORT: [(&str, &[&str]); 29] = [
 const ANY: &[&str] = &["*"];
 
 /// Packages without I/O, clock or tasks, and what none of them may depend on.
-const PURE: [&str; 10] = [
+const PURE: [&str; 11] = [
     "meltemi-inject",
+    "meltemi-capture",
     "meltemi-types",
     "meltemi-proto",
     "meltemi-api",
