@@ -11,7 +11,6 @@ use crate::identity::Held;
 use crate::upstream::Upstream;
 use meltemi_proto::envoy::config::core::v3::Node;
 use meltemi_proto::urls::{CLUSTER, LISTENER, NAME_TABLE};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Mutex, mpsc, watch};
@@ -56,7 +55,7 @@ pub(super) struct Shared {
     shown: Option<Held>,
     name_table: bool,
     course: watch::Sender<Course>,
-    names: watch::Sender<Names>,
+    names: watch::Sender<Option<Names>>,
     /// Counts streams; the last one counts.
     turn: watch::Sender<u64>,
     /// Held by the stream that counts.
@@ -75,7 +74,7 @@ impl Shared {
         name_table: bool,
     ) -> (Self, Seen) {
         let (course, goes) = watch::channel(Course::default());
-        let (names, known) = watch::channel(Arc::new(BTreeMap::new()));
+        let (names, known) = watch::channel(None);
         let shared = Self {
             upstream,
             shown,
@@ -239,10 +238,12 @@ impl<T: Talk> Conversation<T> {
         let type_url = T::type_in(&response).to_owned();
         if type_url == NAME_TABLE {
             let answer = T::take_names(book, response);
-            if let Some(error) = T::refusal(&answer) {
-                tracing::warn!(error, "the names of the mesh cannot be read");
+            match T::refusal(&answer) {
+                Some(error) => tracing::warn!(error, "the names of the mesh cannot be read"),
+                None => {
+                    self.shared.names.send_replace(Some(book.names()));
+                }
             }
-            self.shared.names.send_replace(book.names());
             return self.forward(answer);
         }
         if !type_url.starts_with(FOR_ENVOY) {
