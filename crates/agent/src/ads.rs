@@ -83,8 +83,8 @@ pub type Names = Arc<BTreeMap<String, NameInfo>>;
 pub struct Seen {
     /// How it goes.
     pub course: watch::Receiver<Course>,
-    /// The names of the mesh, as they were told last; empty until then.
-    pub names: watch::Receiver<Names>,
+    /// The names of the mesh, as they were told last; `None` until then.
+    pub names: watch::Receiver<Option<Names>>,
 }
 
 /// The proxy, listening.

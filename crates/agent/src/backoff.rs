@@ -4,10 +4,15 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+/// Bits that nobody can foretell, others each time.
+pub(crate) fn bits() -> u64 {
+    RandomState::new().hash_one(0_u8)
+}
+
 /// A number from 0 to below 1, another one each time.
 #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
 pub(crate) fn draw() -> f64 {
-    let bits = RandomState::new().hash_one(0_u8) >> 11;
+    let bits = bits() >> 11;
     bits as f64 / (1_u64 << 53) as f64
 }
 

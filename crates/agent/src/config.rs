@@ -2,6 +2,7 @@
 //!
 //! Follows Istio's `pilot-agent`: where a setting can be made, and which place wins.
 
+mod dns;
 mod downward;
 mod identity;
 mod metadata;
@@ -54,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) merge: Merge,
     pub(crate) ads: ads::Settings,
     pub(crate) sds: sds::Settings,
+    /// `None`: the workload's DNS questions are not ours.
+    pub(crate) dns: Option<meltemi_agent::dns::Settings>,
     /// `None`: the workload has no certificate, and its Envoy is told to do without.
     pub(crate) identity: Option<meltemi_agent::identity::Settings>,
     /// Things to tell the user, which keep nothing from starting.
@@ -72,7 +75,9 @@ impl Config {
         let (proxy, warnings) = proxy::effective(given)?;
         let network = Network::of(env)?;
         let directory = PathBuf::from(proxy.config_path.as_deref().unwrap_or("./etc/istio/proxy"));
-        let ads = upstream::settings(given, &proxy, directory.join("XDS"))?;
+        let dns = dns::settings(given, &proxy, &network)?;
+        let mut ads = upstream::settings(given, &proxy, directory.join("XDS"))?;
+        ads.name_table = dns.is_some();
         let sds = sds::Settings {
             socket: Path::new(SDS_DIRECTORY).join(socket_name(env)?),
             revoked: Some(REVOKED.into()),
@@ -130,6 +135,7 @@ impl Config {
             bootstrap,
             ads,
             sds,
+            dns,
             identity,
             warnings,
         })

@@ -1,5 +1,5 @@
-//! The metrics of identity and of the conversation with the control plane (platform.md 3.10, 3.11),
-//! with Istio's names.
+//! The metrics of identity, of the conversation with the control plane and of DNS (platform.md 3.10,
+//! 3.11, 3.14), with Istio's names.
 
 use meltemi_runtime::metrics::{Family, Shape};
 
@@ -19,9 +19,17 @@ pub(crate) const ASKED: &str = "istio_agent_num_outgoing_requests";
 pub(crate) const REFUSED: &str = "istio_agent_num_failed_outgoing_requests";
 /// Seconds until the certificate ends.
 pub(crate) const ENDS: &str = "istio_agent_cert_expiry_seconds";
+/// DNS questions.
+pub(crate) const DNS_REQUESTS: &str = "istio_agent_dns_requests_total";
+/// DNS questions that were forwarded.
+pub(crate) const DNS_FORWARDED: &str = "istio_agent_dns_upstream_requests_total";
+/// DNS questions that were forwarded and got no answer.
+pub(crate) const DNS_FAILED: &str = "istio_agent_dns_upstream_failures_total";
+/// How long forwarded DNS questions took.
+pub(crate) const DNS_TOOK: &str = "istio_agent_dns_upstream_request_duration_seconds";
 
 /// What the program must announce to the recorder.
-pub const FAMILIES: [Family; 8] = [
+pub const FAMILIES: [Family; 12] = [
     counter(
         FAILURES,
         "Streams to the control plane that could not be opened.",
@@ -36,6 +44,17 @@ pub const FAMILIES: [Family; 8] = [
         name: ENDS,
         help: "Seconds until the certificate ends; below zero when it has.",
         shape: Shape::Gauge,
+    },
+    counter(DNS_REQUESTS, "DNS questions."),
+    counter(DNS_FORWARDED, "DNS questions that were forwarded."),
+    counter(
+        DNS_FAILED,
+        "DNS questions that were forwarded and got no answer.",
+    ),
+    Family {
+        name: DNS_TOOK,
+        help: "How long DNS questions took that were forwarded, in seconds.",
+        shape: Shape::Histogram(&[0.001, 0.005, 0.01, 0.1, 1.0, 5.0]),
     },
 ];
 

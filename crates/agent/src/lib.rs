@@ -4,6 +4,7 @@
 //! * [`identity`]: key and certificate, from an authority or from files, renewed before they end.
 //! * [`sds`]: gives them to Envoy.
 //! * [`ads`]: forwards Envoy's streams to the control plane, and answers while that is away.
+//! * [`dns`]: answers the workload's DNS questions from the names of the mesh.
 //! * [`trust`]: whom the workload believes beside who signs for it.
 //! * [`upstream`]: a gRPC server that must prove who it is before it is told anything.
 //! * [`files`]: hears of files that were replaced.
@@ -23,6 +24,7 @@ pub mod ads;
 #[cfg(test)]
 mod authority_double;
 mod backoff;
+pub mod dns;
 pub mod families;
 pub mod files;
 pub mod identity;

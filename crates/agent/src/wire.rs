@@ -9,7 +9,8 @@ use crate::envoy::{Admin, write_private};
 use crate::life::{End, Life};
 use crate::status::{self, Pages, Ready};
 use crate::{INTERNAL, USAGE};
-use meltemi_agent::ads::{Course, Relay};
+use meltemi_agent::ads::{Names, Relay, Seen};
+use meltemi_agent::dns::Proxy as Dns;
 use meltemi_agent::files::Files;
 use meltemi_agent::identity::{self, Bundle, Held, Identity, Roots, Source};
 use meltemi_agent::sds::{self, Owner, Secrets, Sources};
@@ -17,7 +18,7 @@ use meltemi_agent::trust;
 use meltemi_bootstrap::XdsServer;
 use meltemi_runtime::drain::{self, Drain, Signals};
 use meltemi_runtime::metrics::Metrics;
-use meltemi_runtime::ready::Readiness;
+use meltemi_runtime::ready::{Gate, Readiness};
 use meltemi_runtime::tasks::Tasks;
 use meltemi_runtime::trace::{self, Format};
 use std::error::Error;
@@ -117,7 +118,9 @@ async fn live(args: &Proxy) -> Result<u8, Failure> {
     tasks.best_effort("metrics", metrics.clone().run(drain.clone()));
     let (tell, told) = trust::channel();
     let held = certify(&mut config, told, (&mut tasks, &drain)).await?;
-    let course = relay(&config, (held, tell), (&mut tasks, &drain))?;
+    let seen = relay(&config, (held, tell), (&mut tasks, &drain))?;
+    resolve(&mut config, seen.as_ref(), (&mut tasks, &drain, &gates)).await?;
+    let course = seen.map(|seen| seen.course);
     if let Some(socket) = socket {
         let pages = Pages {
             ready: Ready::new(admin.clone(), gates.clone(), course),
@@ -221,14 +224,54 @@ fn relay(
     config: &Config,
     ends: (Held, trust::Tell),
     (tasks, drain): (&mut Tasks, &Drain),
-) -> Result<Option<watch::Receiver<Course>>, Failure> {
+) -> Result<Option<Seen>, Failure> {
     let XdsServer::Uds(_) = config.bootstrap.xds else {
         return Ok(None);
     };
     let relay = Relay::listen(config.ads.clone(), ends);
     let (relay, seen) = relay.map_err(|e| (UNAVAILABLE, chain(&e)))?;
     tasks.critical("ads", relay.run(drain.clone()));
-    Ok(Some(seen.course))
+    Ok(Some(seen))
+}
+
+/// Starts what answers the workload's DNS questions, if anything does; the pod is not ready before the
+/// names of the mesh are known.
+async fn resolve(
+    config: &mut Config,
+    seen: Option<&Seen>,
+    (tasks, drain, gates): (&mut Tasks, &Drain, &Readiness),
+) -> Result<(), Failure> {
+    let Some(settings) = config.dns.take() else {
+        return Ok(());
+    };
+    let dns = Dns::listen(settings).await;
+    let dns = dns.map_err(|e| (UNAVAILABLE, chain(&e)))?;
+    tracing::info!(addresses = ?dns.addresses(), "DNS questions are answered");
+    let names = match seen {
+        Some(seen) => {
+            let known = gates.gate("the names of the mesh");
+            tasks.best_effort("names", told(seen.names.clone(), known));
+            seen.names.clone()
+        }
+        None => {
+            tracing::warn!(
+                "Envoy speaks to the control plane itself: no name of the mesh is known"
+            );
+            watch::channel(Some(Names::default())).1
+        }
+    };
+    tasks.critical("dns", dns.run(names, drain.clone()));
+    Ok(())
+}
+
+/// Opens the gate once names are known.
+async fn told(
+    mut names: watch::Receiver<Option<Names>>,
+    gate: Gate,
+) -> Result<(), watch::error::RecvError> {
+    names.wait_for(Option::is_some).await?;
+    gate.open();
+    Ok(())
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {

@@ -147,7 +147,7 @@ impl Proxy {
                 _ => None,
             },
             unprivileged: matches!(text("UNPRIVILEGED_POD"), Some("true")),
-            dns: dns(facts.metadata.get("DNS_CAPTURE")),
+            dns: dns(&facts.metadata),
             capabilities: Capabilities {
                 istio_filters: facts.extensions.iter().any(|e| e == "istio.stats"),
             },
@@ -187,12 +187,14 @@ fn addresses(node: &NodeId, instance_ips: Option<&str>) -> Result<Vec<IpAddr>, R
     }
 }
 
-fn dns(value: Option<&Value>) -> DnsCapture {
+/// The second key is of pods whose questions are not captured but sent to the agent.
+fn dns(metadata: &Map<String, Value>) -> DnsCapture {
     let on = |v: &Value| {
         v.as_bool()
             .unwrap_or(matches!(v.as_str(), Some("1" | "true")))
     };
-    match value.is_some_and(on) {
+    let keys = ["DNS_CAPTURE", "ENABLE_DNS_SERVER"];
+    match keys.iter().any(|key| metadata.get(*key).is_some_and(on)) {
         true => DnsCapture::On,
         false => DnsCapture::Off,
     }

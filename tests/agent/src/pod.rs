@@ -25,7 +25,7 @@ pub const APP: u16 = 8080;
 /// Where Envoy listens for it.
 pub const INBOUND: u16 = 9080;
 /// Ports of the agent and its Envoy.
-pub const PORTS: [u16; 6] = [15000, 15020, 15021, 15090, APP, INBOUND];
+pub const PORTS: [u16; 7] = [15000, 15020, 15021, 15053, 15090, APP, INBOUND];
 
 /// A pod, before or while its agent runs. Dropping it kills everything of it.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub struct Pod {
     pub env: Vec<(String, String)>,
     /// On top of what every pod's ProxyConfig has.
     pub config: Value,
+    /// What its Sidecar says of egress, a list in YAML; nothing is seen by default.
+    pub egress: String,
     address: Ipv4Addr,
     grpc: SocketAddr,
     client: Client,
@@ -70,6 +72,7 @@ impl Pod {
             scratch: Scratch::new(name)?,
             env: Vec::new(),
             config: json!({}),
+            egress: "[{hosts: [~/*]}]".into(),
             address: lease.address(),
             grpc: free,
             client: Client::new(Duration::from_secs(10)),
@@ -84,7 +87,7 @@ impl Pod {
     pub fn serve(&mut self) -> Result<()> {
         let config = self.scratch.path().join("config");
         std::fs::create_dir_all(&config)?;
-        std::fs::write(config.join("pod.yaml"), objects(self.address))?;
+        std::fs::write(config.join("pod.yaml"), objects(self.address, &self.egress))?;
         let logs = self.scratch.path().to_path_buf();
         let binary = paths::binary("meltemid")?;
         let mut options = plane::Options::new(binary, config.display().to_string(), logs);
@@ -263,7 +266,7 @@ pub fn kill(signal: &str, pid: u32) -> Result<()> {
 }
 
 /// What the control plane knows: the pod, its service, and the ports that its Envoy binds.
-fn objects(address: Ipv4Addr) -> String {
+fn objects(address: Ipv4Addr, egress: &str) -> String {
     format!(
         "apiVersion: v1
 kind: Pod
@@ -310,9 +313,7 @@ spec:
     bind: {address}
     captureMode: NONE
     defaultEndpoint: 0.0.0.0:{APP}
-  egress:
-  - hosts:
-    - ~/*
+  egress: {egress}
 "
     )
 }

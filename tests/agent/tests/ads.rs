@@ -139,12 +139,8 @@ impl Scene {
         relayed::add_service(&self.config(), name, self.envoy()?)?;
         let cluster = format!("{name}.shop.svc.cluster.local");
         wait::until(&format!("the name of {name}"), SOON, || {
-            Ok(self
-                .seen
-                .names
-                .borrow()
-                .contains_key(&cluster)
-                .then_some(()))
+            let names = self.seen.names.borrow().clone();
+            Ok(names.filter(|names| names.contains_key(&cluster)).map(drop))
         })
     }
 

@@ -7,6 +7,7 @@ use meltemi_agent::ads::{self, Relay, Seen};
 use meltemi_agent::files::Files;
 use meltemi_agent::identity::{Algorithm, Authority, Grace, Held, Identity, Settings, Source};
 use meltemi_agent::sds::{self, Secrets, Sources};
+use meltemi_agent::trust;
 use meltemi_agent::upstream::Upstream;
 use meltemi_agent_tests::relayed::{self, LONG as SOON, Proxy};
 use meltemi_bootstrap::XdsProtocol;
@@ -139,9 +140,10 @@ impl Stage {
             token: (proof == Proof::Token).then(|| self.path("token")),
             headers: Vec::new(),
             name_table: false,
+            trust: false,
         };
         let _entered = self.runtime.enter();
-        let (relay, seen) = Relay::listen(settings, held)?;
+        let (relay, seen) = Relay::listen(settings, (held, trust::channel().0))?;
         self.runtime.spawn(relay.run(self.draining.clone()));
         Ok(seen)
     }
@@ -282,6 +284,7 @@ fn t66_the_key_of_a_workload_stays_in_memory() -> Result<()> {
     };
     let sources = Sources {
         held,
+        trust: trust::channel().1,
         bundle: watch::channel(Arc::from([])).1,
         files: Files::new(),
     };

@@ -13,7 +13,6 @@ use crate::upstream::Upstream;
 use meltemi_proto::envoy::config::core::v3::Node;
 use meltemi_proto::urls::{CLUSTER, LISTENER, NAME_TABLE, PROXY_CONFIG};
 use meltemi_types::TypeUrl;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Mutex, mpsc, watch};
@@ -58,7 +57,7 @@ pub(super) struct Shared {
     shown: Option<Held>,
     wants: Wants,
     course: watch::Sender<Course>,
-    names: watch::Sender<Names>,
+    names: watch::Sender<Option<Names>>,
     trust: Tell,
     /// Counts streams; the last one counts.
     turn: watch::Sender<u64>,
@@ -78,7 +77,7 @@ impl Shared {
         (wants, trust): (Wants, Tell),
     ) -> (Self, Seen) {
         let (course, goes) = watch::channel(Course::default());
-        let (names, known) = watch::channel(Arc::new(BTreeMap::new()));
+        let (names, known) = watch::channel(None);
         let shared = Self {
             upstream,
             shown,
@@ -243,14 +242,14 @@ impl<T: Talk> Conversation<T> {
         let type_url = T::type_in(&response).to_owned();
         if let Some(book) = self.wanted(&type_url).and_then(|url| books.of_mut(url)) {
             let answer = T::take_own(book, response);
-            if let Some(error) = T::refusal(&answer) {
-                tracing::warn!(
+            match T::refusal(&answer) {
+                Some(error) => tracing::warn!(
                     type_url,
                     error,
                     "what the control plane says cannot be read"
-                );
+                ),
+                None => self.tell(&type_url, books),
             }
-            self.tell(&type_url, books);
             return self.forward(answer);
         }
         if !type_url.starts_with(FOR_ENVOY) {
@@ -279,7 +278,7 @@ impl<T: Talk> Conversation<T> {
     fn tell(&self, type_url: &str, books: &Books) {
         match type_url {
             NAME_TABLE => {
-                self.shared.names.send_replace(books.names.names());
+                self.shared.names.send_replace(Some(books.names.names()));
             }
             PROXY_CONFIG => {
                 let next = books.trust.told();

@@ -60,6 +60,22 @@ impl Network {
         }
     }
 
+    /// Where processes of the pod find what listens on loopback, in the families of `servers`.
+    pub(crate) fn loopback(&self, servers: &[SocketAddr]) -> Vec<IpAddr> {
+        if let Some(address) = self.listen {
+            return vec![address];
+        }
+        let v4 = servers.iter().any(SocketAddr::is_ipv4);
+        let v4 = v4.then_some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let v6 = servers.iter().any(SocketAddr::is_ipv6);
+        let v6 = v6.then_some(IpAddr::V6(Ipv6Addr::LOCALHOST));
+        let found: Vec<_> = v4.into_iter().chain(v6).collect();
+        match found.is_empty() {
+            true => vec![self.local_ip()],
+            false => found,
+        }
+    }
+
     /// What Envoy's doors listen on.
     pub(crate) fn everywhere(&self) -> Vec<String> {
         if let Some(address) = self.listen {

@@ -1,6 +1,7 @@
 //! Where settings come from, which place wins, and what is said of a wrong one.
 
 use super::*;
+use meltemi_agent::dns::{Early, Order, Settings as Dns};
 use serde_json::json;
 
 fn proxy(line: &str) -> Proxy {
@@ -157,4 +158,78 @@ fn the_drain_can_wait_for_connections() {
         config.bootstrap.node.metadata["EXIT_ON_ZERO_ACTIVE_CONNECTIONS"],
         "true"
     );
+}
+
+fn dns(line: &str, more: &[(&str, &str)], files: &[(&str, &str)]) -> Option<Dns> {
+    let config = config(line, more, files).unwrap();
+    assert_eq!(config.ads.name_table, config.dns.is_some());
+    config.dns
+}
+
+fn addresses(dns: &Dns) -> Vec<String> {
+    dns.addresses.iter().map(ToString::to_string).collect()
+}
+
+const CAPTURE: (&str, &str) = ("ISTIO_META_DNS_CAPTURE", "true");
+
+#[test]
+fn dns_is_answered_where_the_pods_servers_are_reached() {
+    let v4 = (
+        "/etc/resolv.conf",
+        "search shop.svc.cluster.local svc.cluster.local\nnameserver 10.96.0.10\n",
+    );
+    let found = dns("sidecar", &[CAPTURE], &[v4]).unwrap();
+    assert_eq!(addresses(&found), ["127.0.0.1:15053"]);
+    assert_eq!(found.servers, ["10.96.0.10:53".parse().unwrap()]);
+    assert_eq!(found.search.as_deref(), Some("shop.svc.cluster.local"));
+    assert_eq!(found.domain, "shop.svc.cluster.local");
+    assert_eq!((found.order, found.early), (Order::InTurn, Early::Fail));
+    assert_eq!(found.timeout, Duration::from_secs(5));
+    let both = (
+        "/etc/resolv.conf",
+        "nameserver 10.0.0.1\nnameserver fd00::1\n",
+    );
+    let found = dns("sidecar --domain x.svc.y", &[CAPTURE], &[both]).unwrap();
+    assert_eq!(addresses(&found), ["127.0.0.1:15053", "[::1]:15053"]);
+    assert_eq!(found.domain, "x.svc.y");
+    assert_eq!(dns("sidecar", &[], &[v4]), None);
+    assert_eq!(dns("router", &[CAPTURE], &[v4]), None);
+}
+
+#[test]
+fn dns_settings_can_be_made_in_many_places() {
+    let more = [
+        ("ISTIO_META_ENABLE_DNS_SERVER", "true"),
+        ("DNS_FORWARD_PARALLEL", "true"),
+        ("DNS_FORWARD_TIMEOUT", "2s"),
+        ("DNS_PROXY_ADDR", "127.0.0.9:5353"),
+    ];
+    let found = dns("sidecar", &more, &[]).unwrap();
+    assert_eq!(addresses(&found), ["127.0.0.9:5353"]);
+    assert_eq!((found.order, found.timeout.as_secs()), (Order::AtOnce, 2));
+    let proxy = "proxyMetadata: {ISTIO_META_DNS_CAPTURE: 'true'}";
+    let said = [("PROXY_CONFIG", proxy)];
+    assert!(dns("sidecar", &said, &[]).is_some());
+    let off = [said[0], ("ISTIO_META_DNS_CAPTURE", "false")];
+    assert_eq!(dns("sidecar", &off, &[]), None);
+    for address in ["15053", "here:1", "localhost:no", "[::1:9"] {
+        let wrong = [CAPTURE, ("DNS_PROXY_ADDR", address)];
+        let error = config("sidecar", &wrong, &[]).unwrap_err();
+        assert!(error.contains("localhost or an IP address"), "{error}");
+    }
+}
+
+#[test]
+fn a_whole_machine_is_answered_on_its_own_port() {
+    let files = [
+        ("/etc/resolv.conf", "nameserver 127.0.0.1\n"),
+        ("/var/lib/istio/resolv.conf", "nameserver 10.0.0.9\n"),
+    ];
+    let more = [CAPTURE, ("DNS_PROXY_ADDR", "localhost:53")];
+    let found = dns("sidecar", &more, &files).unwrap();
+    assert_eq!(addresses(&found), ["127.0.0.1:53"]);
+    assert_eq!(found.servers, ["10.0.0.9:53".parse().unwrap()]);
+    assert_eq!(found.early, Early::Forward);
+    let found = dns("sidecar", &more, &files[..1]).unwrap();
+    assert_eq!(found.servers, ["127.0.0.1:53".parse().unwrap()]);
 }

@@ -67,7 +67,7 @@ pub(super) fn settings(
                 all
             }
         },
-        name_table: env.flag("ISTIO_META_DNS_CAPTURE")?,
+        name_table: false,
         trust: env.flag_or_on("PROXY_CONFIG_XDS_AGENT")?,
     })
 }
