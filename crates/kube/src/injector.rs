@@ -72,7 +72,7 @@ impl InjectorSource {
                     Ok(event) => {
                         if let Some(oldest) = kubelets.hear(event) {
                             self.kubelet.send_if_modified(|known| {
-                                std::mem::replace(known, Some(oldest)) != Some(oldest)
+                                known.replace(oldest) != Some(oldest)
                             });
                         }
                     }
