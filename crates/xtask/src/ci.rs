@@ -91,9 +91,10 @@ fn lint() -> Result<()> {
         "warnings",
     ];
     shell::run("clippy", &mut cargo(&args))?;
-    // Plain `--all-targets` passes over the tests that need helm or a cluster.
+    // Plain `--all-targets` passes over the tests that need helm, root or a cluster.
     let mut others = cargo(&["clippy", "--package", "meltemi-e2e"]);
-    others.args(["--package", "meltemi-charts", "--test", "*"]);
+    others.args(["--package", "meltemi-charts"]);
+    others.args(["--package", "meltemi-capture-tests", "--test", "*"]);
     others.args(["--", "--deny", "warnings"]);
     shell::run("clippy on the tests of charts and cluster", &mut others)
 }

@@ -34,6 +34,9 @@ pub(crate) fn run(filter: Option<&str>) -> Result<u8> {
         }
     }
     charts(filter)?;
+    if other.is_none() {
+        capture(filter)?;
+    }
     // All at once, as the other tests do: what was compiled for them is not compiled again.
     let ours = ["build", "--workspace", "--bins"];
     shell::run("building the programs", &mut cargo(&ours))?;
@@ -135,6 +138,18 @@ fn charts(filter: Option<&str>) -> Result<()> {
     tests.env("MELTEMI_ENVOY", crate::fetch::envoy()?);
     tests.args(["--no-fail-fast", "--"]).args(filter);
     shell::run("running the tests of the charts", &mut tests)
+}
+
+/// The tests of traffic capture in network namespaces, which need root and no cluster.
+fn capture(filter: Option<&str>) -> Result<()> {
+    let agent = ["build", "--package", "meltemi-agent"];
+    shell::run("building the agent", &mut cargo(&agent))?;
+    let mut tests = cargo(&["test", "--package", "meltemi-capture-tests"]);
+    for name in suites("tests/capture/tests")? {
+        tests.arg("--test").arg(name);
+    }
+    tests.args(["--no-fail-fast", "--"]).args(filter);
+    shell::run("running the tests of traffic capture", &mut tests)
 }
 
 /// The files of a folder of tests. They are named one by one because plain `cargo test` passes over

@@ -102,23 +102,31 @@ fn stripped(tree: &mut Tree, program: &Path, place: &str) -> Result<()> {
     tree.strip(place)
 }
 
-/// The agent under both of its names, and the Envoy that it starts.
+/// The agent under both of its names, the Envoy that it starts, and the tools by which it captures
+/// traffic.
 fn proxy(tree: &mut Tree, agent: &Path) -> Result<()> {
     tree.program(&fetch::envoy()?, "/usr/local/bin/envoy")?;
     stripped(tree, agent, "/usr/local/bin/meltemi-agent")?;
-    tree.link("meltemi-agent", "/usr/local/bin/pilot-agent")
+    tree.link("meltemi-agent", "/usr/local/bin/pilot-agent")?;
+    let families = ["ip6tables", "ip6tables-save", "ip6tables-restore"];
+    for name in families.into_iter().chain(["ip", "nft"]) {
+        tree.installed(name)?;
+    }
+    iptables(tree)
 }
 
-/// busybox, openssl, and iptables with its extensions, which it loads by name.
+/// busybox, openssl and iptables.
 fn tools(tree: &mut Tree) -> Result<()> {
     tree.busybox()?;
-    for name in [
-        "iptables",
-        "iptables-save",
-        "iptables-restore",
-        "iptables-legacy",
-        "openssl",
-    ] {
+    for name in ["iptables-legacy", "openssl"] {
+        tree.installed(name)?;
+    }
+    iptables(tree)
+}
+
+/// iptables with its extensions, which it loads by name.
+fn iptables(tree: &mut Tree) -> Result<()> {
+    for name in ["iptables", "iptables-save", "iptables-restore"] {
         tree.installed(name)?;
     }
     for folder in [

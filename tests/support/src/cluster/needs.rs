@@ -6,13 +6,14 @@ use std::fmt;
 use std::path::Path;
 
 /// Programs, each with the Debian package that has it.
-const TOOLS: [(&str, &str); 13] = [
+const TOOLS: [(&str, &str); 14] = [
     ("conntrack", "conntrack"),
     ("containerd", "containerd"),
     ("ctr", "containerd"),
     ("ip", "iproute2"),
     ("iptables", "iptables"),
     ("mount", "mount"),
+    ("nft", "nftables"),
     ("nsenter", "util-linux"),
     ("openssl", "openssl"),
     ("runc", "runc"),
