@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: numbers that must hold, in a release build. Exit 1 when one does not.
 
 mod cost;
+mod dns;
 mod edit;
 mod flips;
 mod identity;
@@ -34,6 +35,8 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Name {
+    /// Names of the mesh a second, asked of the agent of a pod over UDP.
+    Dns,
     /// From the rename of a file to the first of 20 requests in a row answered by the new rule.
     Edit,
     /// From the change of an EndpointSlice to the new endpoint in a real Envoy, 200 times.
@@ -55,6 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         return Ok(crate::USAGE);
     }
     let held = match args.name {
+        Name::Dns => dns::run()?,
         Name::Edit => edit::run()?,
         Name::Flips => flips::run(args.inside)?,
         Name::Identity => identity::run()?,

@@ -10,7 +10,7 @@ use meltemi_proto::istio::networking::nds::v1::name_table::NameInfo;
 use meltemi_runtime::drain::{self, Drainer};
 use meltemi_testkit::lease::Lease;
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -191,14 +191,8 @@ pub(crate) fn question(name: &str, of: RecordType) -> Result<Message> {
 
 /// The addresses of an answer, sorted.
 pub(crate) fn addresses(message: &Message) -> Vec<String> {
-    let ips = message
-        .answers
-        .iter()
-        .filter_map(|record| match record.data {
-            RData::A(A(ip)) => Some(IpAddr::from(ip)),
-            RData::AAAA(ref ip) => Some(IpAddr::from(ip.0)),
-            _ => None,
-        });
+    let answers = message.answers.iter();
+    let ips = answers.filter_map(|record| record.data.ip_addr());
     let mut ips: Vec<_> = ips.map(|ip| ip.to_string()).collect();
     ips.sort();
     ips
