@@ -187,6 +187,22 @@ impl Couple {
         Ok(())
     }
 
+    /// Replaces the configuration of the mesh, as lines of YAML.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn configure(&self, mesh: &str) -> Result<()> {
+        let config = self.scratch.path().join("config");
+        let mesh = mesh.trim_end().replace('\n', "\n    ");
+        let map = format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\n\
+             data:\n  mesh: |\n    {mesh}\n"
+        );
+        let partial = config.join(".mesh.partial");
+        std::fs::write(&partial, map)?;
+        Ok(std::fs::rename(partial, config.join("mesh.yaml"))?)
+    }
+
     /// Every process: control plane, agents, Envoys.
     ///
     /// # Errors
