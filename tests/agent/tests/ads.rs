@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use meltemi_agent::ads::{Course, Relay, Seen, Settings};
+use meltemi_agent::trust;
 use meltemi_agent_tests::relayed::{self, LONG as SOON, Proxy};
 use meltemi_bootstrap::XdsProtocol;
 use meltemi_runtime::drain::{self, Drainer};
@@ -45,11 +46,12 @@ impl Scene {
             token: None,
             headers: Vec::new(),
             name_table: true,
+            trust: false,
         };
         let runtime = Runtime::new()?;
         let (drainer, draining) = drain::channel();
         let entered = runtime.enter();
-        let (relay, seen) = Relay::listen(settings, watch::channel(None).1)?;
+        let (relay, seen) = Relay::listen(settings, (watch::channel(None).1, trust::channel().0))?;
         runtime.spawn(relay.run(draining));
         drop(entered);
         let mut scene = Self {
