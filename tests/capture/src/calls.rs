@@ -148,12 +148,24 @@ fn read(mut stream: TcpStream) -> Result<String> {
 /// # Errors
 /// The namespace cannot be entered, or nobody answers in time.
 pub fn call_udp(namespace: &str, owner: Owner, to: SocketAddr) -> Result<String> {
+    let any: IpAddr = match to {
+        SocketAddr::V4(_) => [0, 0, 0, 0].into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    call_udp_from(namespace, owner, (SocketAddr::new(any, 0), to))
+}
+
+/// The same, from an address and port of the caller's.
+///
+/// # Errors
+/// The namespace cannot be entered, the port is taken, or nobody answers in time.
+pub fn call_udp_from(
+    namespace: &str,
+    owner: Owner,
+    (from, to): (SocketAddr, SocketAddr),
+) -> Result<String> {
     within(namespace, Some(owner), || {
-        let any = match to {
-            SocketAddr::V4(_) => SocketAddr::from(([0, 0, 0, 0], 0)),
-            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-        };
-        let socket = UdpSocket::bind(any)?;
+        let socket = UdpSocket::bind(from)?;
         // Connected: an answer of anybody else is not taken.
         socket.connect(to)?;
         socket.set_read_timeout(Some(DEADLINE))?;

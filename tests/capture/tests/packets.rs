@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
 
 use meltemi_capture_tests::calls::{
-    self, APPLICATION, Owner, PROXY, call, call_from, call_udp, listen, listen_udp,
+    self, APPLICATION, Owner, PROXY, call, call_from, call_udp, call_udp_from, listen, listen_udp,
 };
 use meltemi_capture_tests::{Backend, Pod, Version};
 use std::net::{IpAddr, SocketAddr};
@@ -299,6 +299,29 @@ fn name_resolution_by_the_servers_of_the_pod() {
             look.sent(PROXY, (asked.ip(), 53), "server");
             // Other servers over TCP are traffic as any.
             look.sent(APPLICATION, (other.ip(), 53), "outbound");
+        }
+    }
+}
+
+/// To the kernel both are one connection, unless each has its own zone.
+#[test]
+fn application_and_agent_may_ask_from_the_same_port() {
+    for backend in BACKENDS {
+        for flags in ["", " --capture-all-dns"] {
+            let pod = with_dns(backend, &format!("-i * -u 1337 --redirect-dns{flags}"));
+            for version in VERSIONS {
+                let to = SocketAddr::new(version.world(), 53);
+                for (port, order) in [(41001, [APPLICATION, PROXY]), (41002, [PROXY, APPLICATION])]
+                {
+                    let from = SocketAddr::new(version.pod(), port);
+                    for owner in order {
+                        let Owner(user, _) = owner;
+                        let by = if user == 1337 { "server" } else { "agent" };
+                        let answer = call_udp_from(&pod.inside(), owner, (from, to)).unwrap();
+                        assert_eq!(answer, by, "{owner:?} {from} {to} {backend:?}");
+                    }
+                }
+            }
         }
     }
 }

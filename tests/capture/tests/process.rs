@@ -183,6 +183,36 @@ fn validation_ends_with_126_until_there_are_rules() {
 }
 
 #[test]
+fn validation_and_rules_of_a_pod_with_ipv6_alone() {
+    for backend in BACKENDS {
+        let pod = Pod::new(backend).unwrap();
+        for nic in ["eth0", "net1"] {
+            let args = ["-4", "addr", "flush", "dev", nic];
+            assert!(pod.command("ip").args(args).status().unwrap().success());
+        }
+        let flags = "-i * -b * -u 1337 --run-validation --skip-rule-apply --probe-timeout 2s";
+        let none = confined(&pod, flags);
+        assert_eq!(none.status.code(), Some(126), "{}", text(&none));
+        assert!(text(&none).contains("[::6]:15002"), "{}", text(&none));
+        // No --dual-stack: the first address is of IPv6.
+        let agent = paths::binary("meltemi-agent").unwrap();
+        let mut init = pod.command(&agent.display().to_string());
+        init.args(["init", "-i", "*", "-b", "*", "-u", "1337"]);
+        if backend == Backend::Nft {
+            init.arg("--native-nftables");
+        }
+        let applied = init.output().unwrap();
+        assert!(applied.status.success(), "{}", text(&applied));
+        let there = confined(&pod, flags);
+        assert_eq!(there.status.code(), Some(0), "{}", text(&there));
+        listen(&pod.inside(), "outbound", 15001).unwrap();
+        let to = SocketAddr::new(Version::Six.world(), 80);
+        let answer = call(&pod.inside(), APPLICATION, to).unwrap();
+        assert_eq!(answer, format!("outbound {to}"));
+    }
+}
+
+#[test]
 fn what_is_missing_is_named_with_what_to_do() {
     let pod = Pod::new(Backend::Iptables).unwrap();
     let confined = confined(&pod, "-i * -b *");
