@@ -25,6 +25,7 @@ use meltemi_runtime::trace::{self, Levels};
 use meltemi_xds::{Limits, Server};
 use std::error::Error;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -189,11 +190,7 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
     spawn_servers(&mut tasks, sockets, server, pages, &drain)?;
     // 5 serve
     serving.open();
-    if let Some(path) = &config.port_file {
-        let written = ports.write(path);
-        written
-            .map_err(|e| Failure::new(NO_INPUT, format!("--port-file {}: {e}", path.display())))?;
-    }
+    write(&ports, config.port_file.as_deref())?;
     tracing::info!(ports = ?ports, "meltemid is serving");
     let told = tokio::select! {
         signal = signals.next() => Ok(signal),
@@ -211,6 +208,16 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
         Err(Ok(())) => Err(Failure::new(INTERNAL, "every task has ended")),
         Err(Err(ended)) => Err(Failure::new(INTERNAL, chain(&ended))),
     }
+}
+
+/// Writes the addresses where that is asked for.
+fn write(ports: &Ports, file: Option<&Path>) -> Result<(), Failure> {
+    let Some(path) = file else {
+        return Ok(());
+    };
+    let failed =
+        |e: std::io::Error| Failure::new(NO_INPUT, format!("--port-file {}: {e}", path.display()));
+    ports.write(path).map_err(failed)
 }
 
 /// The injection webhook and its socket, where it is served.

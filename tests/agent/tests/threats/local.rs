@@ -76,10 +76,6 @@ fn t65_nobody_is_asked_but_whom_the_pod_names() -> Result<()> {
             of(&format!("/stats/prometheus?target={elsewhere}"), ""),
             200,
         ),
-        (
-            format!("CONNECT {elsewhere} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"),
-            404,
-        ),
         (of("/quitquitquit", ""), 405),
         (of("/drain", ""), 405),
         (of("/config_dump", ""), 404),
