@@ -4,8 +4,8 @@
 use anyhow::{Context, Result, ensure};
 use meltemi_live::citadel::{Citadel, web};
 use meltemi_live::scene::SOON;
-use meltemi_testkit::keys::{Key, Kind, Publisher, unsigned};
-use meltemi_testkit::openssl::Openssl;
+use meltemi_testkit::keys::{Instead, Key, Kind, Publisher, unsigned};
+use meltemi_testkit::openssl::{Openssl, Signer};
 use meltemi_testkit::paths::Scratch;
 use meltemi_testkit::reviews::Token;
 use meltemi_testkit::wait;
@@ -19,6 +19,7 @@ const ISSUER: &str = "https://issuer.example";
 struct Scene {
     citadel: Citadel,
     publisher: Publisher,
+    signer: Signer,
     first: Key,
     scratch: Scratch,
 }
@@ -42,6 +43,7 @@ impl Scene {
         Ok(Self {
             citadel: Citadel::start(name, &env, &[])?,
             publisher,
+            signer: roots,
             first,
             scratch,
         })
@@ -165,6 +167,27 @@ async fn a_token_that_proves_nothing_is_refused() -> Result<()> {
         .await?;
     ensure!(scene.publisher.asked() == 1, "the issuer was asked again");
     Ok(())
+}
+
+/// Who answers for the issuer is asked, and nobody to whom it points (reliability.md T15).
+#[tokio::test]
+async fn t15_keys_are_never_read_after_a_redirect() -> Result<()> {
+    let scene = Scene::start("issuers-redirect", Kind::P256)?;
+    let openssl = Openssl::new(scene.scratch.path());
+    // It could answer, and would be believed: only that it was not named keeps it from that.
+    let elsewhere = Publisher::start(&openssl, &scene.signer, &[&scene.first])?;
+    scene
+        .publisher
+        .answer_with(Instead::Redirect(elsewhere.uri()));
+    let token = scene.first.token(&claims()?)?;
+    let status = scene.ask(&token).await?;
+    let code = status.as_ref().map_err(tonic::Status::code);
+    ensure!(code == Err(Code::Unavailable), "{status:?}");
+    ensure!(
+        scene.publisher.asked() == 1 && elsewhere.asked() == 0,
+        "it was followed"
+    );
+    scene.citadel.wait_said("302 Found")
 }
 
 #[tokio::test]

@@ -5,12 +5,16 @@
 use anyhow::{Context, Result, ensure};
 use meltemi_live::citadel::{Citadel, web};
 use meltemi_live::scene::SOON;
+use meltemi_proto::any::unpack;
+use meltemi_proto::istio::mesh::v1alpha1::ProxyConfig;
+use meltemi_proto::urls::PROXY_CONFIG;
 use meltemi_testkit::caller::Caller;
 use meltemi_testkit::openssl::{Csr, Openssl, P256, Signer};
 use meltemi_testkit::paths::Scratch;
 use meltemi_testkit::reviews::{Token, Verdict};
 use meltemi_testkit::wait;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use tonic::Code;
 
@@ -239,19 +243,23 @@ async fn workloads_are_told_of_the_roots_of_mesh_configuration() -> Result<()> {
         Ok(std::fs::write(stage.dir.join("mesh.yaml"), &mesh)?)
     })?;
     let caller = citadel.caller(Some(&pod()))?;
+    let mut stream = caller
+        .stream_of(PROXY_CONFIG, (caller.connect().await?, &web()))
+        .await?;
+    let response = tokio::time::timeout(SOON, stream.next()).await??;
+    let resource = response.resources.into_iter().next();
+    let body = resource.and_then(|one| one.resource).context("no body")?;
+    let message: ProxyConfig = unpack(&body)?;
+    let own = citadel.roots()?;
+    let told: BTreeSet<_> = message.ca_certificates_pem.iter().collect();
+    ensure!(told == BTreeSet::from([&own, &partner]), "{told:?}");
+    ensure!(message.trust_domain_roots.is_empty(), "both are for all");
+    // A certificate comes with the roots of who signs it alone, so that others can be taken back; and
+    // who is to prove the control plane stays its own authority.
     let csr = citadel.openssl.p256()?;
     let chain = caller.sign(&csr.request, 3600).await??;
     citadel.openssl.verify(&chain)?;
-    // Who is to prove the control plane stays its own authority.
-    let own = citadel.roots()?;
-    ensure!(
-        !own.contains(&partner),
-        "the partner may be the control plane"
-    );
-    ensure!(
-        chain.last() == Some(&format!("{own}{partner}")),
-        "{chain:?}"
-    );
+    ensure!(chain.last() == Some(&own), "{chain:?}");
     citadel.wait_said("MeshConfig.caCertificates: some are no PEM")
 }
 

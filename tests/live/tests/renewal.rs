@@ -204,3 +204,52 @@ async fn an_authority_in_a_directory_is_read_instead_of_the_secret() -> Result<(
     let chain = caller.sign(&csr.request, 3600).await??;
     citadel.openssl.verify(&chain)
 }
+
+const CACERTS: &str = "/api/v1/namespaces/istio-system/secrets/cacerts";
+const MARKED: [(&str, &str); 1] = [("USE_CACERTS_FOR_SELF_SIGNED_CA", "true")];
+
+/// Signs a key and shows that this authority vouches for it.
+async fn sign(citadel: &Citadel, root: &str) -> Result<()> {
+    let pod = Token::of("shop", "web", "web-0");
+    let csr = citadel.openssl.p256()?;
+    let caller = citadel.caller(Some(&pod))?;
+    let chain = caller.sign(&csr.request, 3600).await??;
+    ensure!(chain.last().map(String::as_str) == Some(root), "{chain:?}");
+    citadel.openssl.verify(&chain)
+}
+
+#[tokio::test]
+async fn a_self_signed_root_may_be_kept_in_the_secret_of_users() -> Result<()> {
+    let citadel = Citadel::start("renewal-marked", &MARKED, &[])?;
+    let root = citadel.roots()?;
+    let secret = citadel.reviews.object(CACERTS).context("no cacerts")?;
+    let marked = secret.pointer("/data/istio-generated");
+    ensure!(marked == Some(&json!("")), "{secret}");
+    ensure!(citadel.reviews.object(SECRET).is_none(), "there are two");
+    sign(&citadel, &root).await?;
+    // Another replica, and one that starts later, take it for the one of all.
+    let replica = citadel.replica("later")?;
+    let said = "a certificate of Secret cacerts of our own";
+    wait::until("the replica to use it", SOON, || {
+        Ok(replica.log().contains(said).then_some(()))
+    })?;
+    ensure!(
+        citadel.reviews.object(CACERTS) == Some(secret),
+        "it was written again"
+    );
+    Ok(())
+}
+
+/// A mesh that has a root in `istio-ca-secret` would distrust itself with another one.
+#[tokio::test]
+async fn a_root_that_there_is_stays_where_it_is() -> Result<()> {
+    let mut kept = None;
+    let citadel = Citadel::start_on("renewal-stays", &MARKED, |stage| {
+        kept = Some(keep(stage, P256, &["-days", "300"])?);
+        Ok(())
+    })?;
+    let root = kept.context("nothing was kept")?.certificate;
+    sign(&citadel, &root).await?;
+    ensure!(citadel.reviews.object(CACERTS).is_none(), "there are two");
+    Ok(())
+}

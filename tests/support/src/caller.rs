@@ -47,8 +47,7 @@ pub struct Caller {
 /// An open stream of configuration.
 #[derive(Debug)]
 pub struct Stream {
-    /// Open for as long as this lives.
-    _requests: UnboundedSender<DeltaDiscoveryRequest>,
+    requests: UnboundedSender<DeltaDiscoveryRequest>,
     responses: Streaming<DeltaDiscoveryResponse>,
 }
 
@@ -155,18 +154,30 @@ impl Caller {
     /// # Errors
     /// It is refused.
     pub async fn stream_on(&self, channel: Channel, node: &NodeFacts) -> Result<Stream> {
+        self.stream_of(CLUSTER, (channel, node)).await
+    }
+
+    /// Opens a stream of resources of a type on a connection, as the proxy `node`.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn stream_of(
+        &self,
+        type_url: &str,
+        (channel, node): (Channel, &NodeFacts),
+    ) -> Result<Stream> {
         let bytes = meltemi_proto::pool::from_json("envoy.config.core.v3.Node", &node.to_json())?;
         let (requests, receiver) = unbounded_channel();
         requests.send(DeltaDiscoveryRequest {
             node: Some(Node::decode(bytes.as_slice())?),
-            type_url: CLUSTER.to_owned(),
+            type_url: type_url.to_owned(),
             ..DeltaDiscoveryRequest::default()
         })?;
         let request = self.request(UnboundedReceiverStream::new(receiver))?;
         let mut client = AggregatedDiscoveryServiceClient::new(channel);
         let responses = client.delta_aggregated_resources(request).await?;
         Ok(Stream {
-            _requests: requests,
+            requests,
             responses: responses.into_inner(),
         })
     }
@@ -178,13 +189,25 @@ impl Stream {
     /// # Errors
     /// Why the stream has ended.
     pub async fn names(&mut self) -> Result<Vec<String>, Status> {
-        match self.responses.message().await? {
-            Some(response) => {
-                let names = response.resources.into_iter().map(|one| one.name);
-                Ok(names.collect())
-            }
-            None => Err(Status::ok("the stream has ended")),
-        }
+        let names = self.next().await?.resources.into_iter();
+        Ok(names.map(|one| one.name).collect())
+    }
+
+    /// The next response, which is accepted.
+    ///
+    /// # Errors
+    /// Why the stream has ended.
+    pub async fn next(&mut self) -> Result<DeltaDiscoveryResponse, Status> {
+        let ended = || Status::ok("the stream has ended");
+        let response = self.responses.message().await?.ok_or_else(ended)?;
+        let accept = DeltaDiscoveryRequest {
+            type_url: response.type_url.clone(),
+            response_nonce: response.nonce.clone(),
+            ..DeltaDiscoveryRequest::default()
+        };
+        // If it is closed, the next response says so.
+        let _ = self.requests.send(accept);
+        Ok(response)
     }
 
     /// Why the stream ends, once it does.

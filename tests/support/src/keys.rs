@@ -159,6 +159,17 @@ fn numbers(der: &[u8]) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// What is answered instead of keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Instead {
+    /// This text.
+    Text(String),
+    /// That it is at another address.
+    Redirect(String),
+    /// Nothing: the connection is closed.
+    Nothing,
+}
+
 /// Publishes keys. It ends with the process.
 #[derive(Clone, Debug)]
 pub struct Publisher {
@@ -169,6 +180,8 @@ pub struct Publisher {
 #[derive(Debug, Default)]
 struct Published {
     keys: Vec<Value>,
+    /// What is answered instead, if anything is.
+    instead: Option<Instead>,
     asked: usize,
 }
 
@@ -217,8 +230,15 @@ impl Publisher {
     /// A key cannot be read.
     pub fn publish(&self, keys: &[&Key]) -> Result<()> {
         let keys = keys.iter().map(|key| key.jwk());
-        self.state().keys = keys.collect::<Result<_>>()?;
+        let keys = keys.collect::<Result<_>>()?;
+        let mut state = self.state();
+        (state.keys, state.instead) = (keys, None);
         Ok(())
+    }
+
+    /// Answers something else from now on.
+    pub fn answer_with(&self, instead: Instead) {
+        self.state().instead = Some(instead);
     }
 
     /// How often it was asked.
@@ -240,14 +260,21 @@ impl Publisher {
         while reader.read_line(&mut line)? > 2 {
             line.clear();
         }
-        let body = {
+        let (head, body) = {
             let mut state = self.state();
             state.asked += 1;
-            json!({"keys": state.keys}).to_string()
+            match state.instead.clone() {
+                None => ("200 OK".to_owned(), json!({"keys": state.keys}).to_string()),
+                Some(Instead::Text(text)) => ("200 OK".to_owned(), text),
+                Some(Instead::Redirect(to)) => {
+                    (format!("302 Found\r\nlocation: {to}"), String::new())
+                }
+                Some(Instead::Nothing) => return Ok(()),
+            }
         };
         write!(
             stream,
-            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            "HTTP/1.1 {head}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         )?;
         stream.flush()?;
