@@ -65,7 +65,7 @@ impl InjectorSource {
         loop {
             tokio::select! {
                 Some(event) = maps.next() => match event {
-                    Ok(event) => self.hear(event),
+                    Ok(event) => hear(&self.told, event),
                     Err(error) => tracing::warn!(%error, "cannot read ConfigMap {}", self.name),
                 },
                 Some(event) = nodes.next() => match event {
@@ -85,26 +85,26 @@ impl InjectorSource {
             }
         }
     }
+}
 
-    fn hear(&self, event: Event<ConfigMap>) {
-        let told = match event {
-            Event::InitApply(map) | Event::Apply(map) => {
-                Told::Says(Arc::new(map.data.unwrap_or_default()))
-            }
-            Event::InitDone if *self.told.borrow() == Told::Unread => Told::Absent,
-            Event::Delete(_) => {
-                let name = &self.name;
-                tracing::warn!("ConfigMap {name} was deleted; what it said stays in force");
-                return;
-            }
-            Event::Init | Event::InitDone => return,
-        };
-        self.told.send_if_modified(|known| {
-            let differs = *known != told;
-            *known = told;
-            differs
-        });
-    }
+/// Tells what an event says of the ConfigMap.
+fn hear(told: &watch::Sender<Told>, event: Event<ConfigMap>) {
+    let now = match event {
+        Event::InitApply(map) | Event::Apply(map) => {
+            Told::Says(Arc::new(map.data.unwrap_or_default()))
+        }
+        Event::InitDone if *told.borrow() == Told::Unread => Told::Absent,
+        Event::Delete(_) => {
+            tracing::warn!("the injector's ConfigMap was deleted; what it said stays in force");
+            return;
+        }
+        Event::Init | Event::InitDone => return,
+    };
+    told.send_if_modified(|known| {
+        let differs = *known != now;
+        *known = now;
+        differs
+    });
 }
 
 /// The minor versions of the kubelets by node.
@@ -179,28 +179,19 @@ mod tests {
         assert_eq!(kubelets.hear(Event::Apply(node("b", "unknown"))), Some(35));
     }
 
-    #[tokio::test]
-    async fn a_config_map_that_is_taken_away_stays_in_force() {
+    #[test]
+    fn a_config_map_that_is_taken_away_stays_in_force() {
         let (told, known) = watch::channel(Told::Unread);
-        let source = InjectorSource {
-            client: Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap()))
-                .unwrap(),
-            namespace: "istio-system".into(),
-            name: "istio-sidecar-injector".into(),
-            told,
-            kubelet: watch::channel(None).0,
-            restores: watch::channel(0).1,
-        };
-        source.hear(Event::Init);
+        hear(&told, Event::Init);
         assert_eq!(*known.borrow(), Told::Unread);
-        source.hear(Event::InitDone);
+        hear(&told, Event::InitDone);
         assert_eq!(*known.borrow(), Told::Absent);
         let map: ConfigMap =
             serde_json::from_value(json!({"metadata": {}, "data": {"values": "{}"}})).unwrap();
-        source.hear(Event::Apply(map.clone()));
+        hear(&told, Event::Apply(map.clone()));
         let says = Told::Says(Arc::new([("values".to_owned(), "{}".to_owned())].into()));
         assert_eq!(*known.borrow(), says);
-        source.hear(Event::Delete(map));
+        hear(&told, Event::Delete(map));
         assert_eq!(*known.borrow(), says);
     }
 }
