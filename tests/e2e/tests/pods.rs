@@ -19,6 +19,7 @@ const VALUES: [&str; 2] = [
 ];
 /// A gateway that is injected.
 const EDGE: [&str; 2] = ["--set=image=auto", "--set=resources.requests.cpu=10m"];
+const ANSWER: &str = "\"workload\":\"echo\"";
 const DEADLINE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -39,7 +40,7 @@ spec:
   template:
     metadata:
       labels: {app: echo}
-      annotations: {sidecar.istio.io/interceptionMode: NONE}
+      annotations: {sidecar.istio.io/proxyCPU: 10m}
     spec:
       terminationGracePeriodSeconds: 1
       containers:
@@ -58,6 +59,17 @@ spec:
 ---
 apiVersion: v1
 kind: Pod
+metadata: {name: caller, namespace: shop}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: shell
+    image: docker.io/meltemi/tools:dev
+    imagePullPolicy: Never
+    command: [sleep, \"3600\"]
+---
+apiVersion: v1
+kind: Pod
 metadata: {name: client, namespace: plain}
 spec:
   terminationGracePeriodSeconds: 0
@@ -68,7 +80,7 @@ spec:
     command: [sleep, \"3600\"]
 ";
 
-/// No traffic of these pods is captured, so it is not encrypted either.
+/// Nobody in the mesh takes plaintext.
 const ROUTES: &str = "
 apiVersion: networking.istio.io/v1
 kind: Gateway
@@ -79,12 +91,10 @@ spec:
   - port: {number: 80, name: http, protocol: HTTP}
     hosts: [shop.example]
 ---
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: echo, namespace: shop}
-spec:
-  host: echo
-  trafficPolicy: {tls: {mode: DISABLE}}
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: istio-system}
+spec: {mtls: {mode: STRICT}}
 ---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -164,6 +174,29 @@ fn ask(kubectl: &Kubectl) -> Result<String> {
     calls::call(kubectl, &pod, (&url, &["Host: shop.example"]))
 }
 
+/// The application's traffic goes through its proxy both ways, which nobody told the application.
+fn captured(kubectl: &Kubectl) -> Result<()> {
+    let seen = calls::until("the gateway", ANSWER, || ask(kubectl))?;
+    ensure!(
+        seen.contains("URI=spiffe://cluster.local/ns/istio-system/sa/"),
+        "{seen}"
+    );
+    let caller = ["caller", SPACE, "--container=shell"];
+    let seen = calls::until("the service by name", ANSWER, || {
+        calls::call(kubectl, &caller, ("http://echo/", &[]))
+    })?;
+    let of =
+        |name: &str, account: &str| format!("{name}=spiffe://cluster.local/ns/shop/sa/{account}");
+    ensure!(
+        seen.contains(&of("By", "default")) && seen.contains(&of("URI", "default")),
+        "{seen}"
+    );
+    let client = ["client", "--namespace=plain"];
+    let seen = calls::call(kubectl, &client, ("http://echo.shop/", &[]))?;
+    ensure!(!seen.contains(ANSWER), "plaintext is taken: {seen}");
+    Ok(())
+}
+
 /// The bundles of all entries, without repetition.
 fn bundles(kubectl: &Kubectl) -> Result<Vec<String>> {
     let form = "--output=jsonpath={range .webhooks[*]}{.clientConfig.caBundle}{\"\\n\"}{end}";
@@ -220,10 +253,10 @@ fn plain_deployments_in_a_labelled_namespace_join_the_mesh() -> Result<()> {
     let client = get(kubectl, &["pod", "client", "--namespace=plain"])?;
     ensure!(container(&client, "istio-proxy").is_err(), "nobody asked");
     kubectl.apply(ROUTES)?;
-    calls::until("the gateway", "\"workload\":\"echo\"", || ask(kubectl))?;
+    captured(kubectl)?;
 
     // A mistake keeps the pod from running outside of the mesh, and the person is told.
-    let wrong = SHOP.replace("interceptionMode: NONE", "proxyCPU: much");
+    let wrong = SHOP.replace("proxyCPU: 10m", "proxyCPU: much");
     kubectl.apply(&wrong)?;
     calls::until("the events", "sidecar.istio.io/proxyCPU", || {
         kubectl.run(&["get", "events", SPACE])
