@@ -14,9 +14,12 @@ use std::time::Instant;
 
 /// The test that is about the node itself.
 const NODE: &str = "cluster";
-/// The tests that stop parts of the node that they run on, which must be their own; and `status`, so
-/// that both halves take equally long.
-const OWN_NODE: [&str; 5] = [NODE, "double", "outage", "replicas", "status"];
+/// Tests on nodes of their own, in two rows that run side by side: those that stop parts of the node
+/// that they run on; and `pods`, `status` and `upgrade`, so that all rows take equally long.
+const OWN_NODE: [&[&str]; 2] = [
+    &[NODE, "double", "outage"],
+    &["pods", "replicas", "status", "upgrade"],
+];
 
 /// Builds everything that the tests need, then runs them.
 pub(crate) fn run(filter: Option<&str>) -> Result<u8> {
@@ -49,21 +52,15 @@ pub(crate) fn run(filter: Option<&str>) -> Result<u8> {
     build.arg("--list").stdout(Stdio::null());
     shell::run("building the tests", &mut build)?;
     let built = begun.elapsed();
-    let (own, others): (Vec<_>, Vec<_>) = suites
-        .into_iter()
-        .partition(|suite| OWN_NODE.iter().any(|own| suite == own));
     let tests = |suites: &[OsString]| tests(suites, archives.first(), filter);
     match (&other, filter) {
         (Some(_), _) => {
-            let able = own.into_iter().filter(|suite| suite != NODE);
-            let all: Vec<_> = others.into_iter().chain(able).collect();
-            shell::run("running the tests", &mut tests(&all)?)?;
+            let able = suites.into_iter().filter(|suite| suite != NODE);
+            shell::run("running the tests", &mut tests(&able.collect::<Vec<_>>())?)?;
         }
         // One test starts its own node faster than a shared one gets all images.
-        (None, Some(_)) => {
-            shell::run("running the tests", &mut tests(&[others, own].concat())?)?;
-        }
-        (None, None) => side_by_side(&archives, others, own)?,
+        (None, Some(_)) => shell::run("running the tests", &mut tests(&suites)?)?,
+        (None, None) => side_by_side(&archives, suites)?,
     }
     let took = begun.elapsed();
     say(&format!(
@@ -74,21 +71,33 @@ pub(crate) fn run(filter: Option<&str>) -> Result<u8> {
     Ok(0)
 }
 
-/// Runs the tests that can share a node beside those that stop parts of their own: two cores are
-/// busy for half of the time that either takes.
-fn side_by_side(archives: &[PathBuf], others: Vec<OsString>, own: Vec<OsString>) -> Result<()> {
+/// Runs the tests that can share a node beside the rows of those that have their own: much of the time
+/// that a row takes is waiting.
+fn side_by_side(archives: &[PathBuf], suites: Vec<OsString>) -> Result<()> {
     let of = |suites: &[OsString]| tests(suites, archives.first(), None);
-    let (mut own, others) = (of(&own)?, of(&others)?);
-    let (own, others) = std::thread::scope(|scope| {
-        let own = scope.spawn(|| {
-            let title = "running the tests that stop parts of it";
-            shell::run_beside("own node", title, &mut own)
-        });
+    let is_in = |row: &[&str], suite: &OsString| row.iter().any(|own| suite == own);
+    let mut others = suites.clone();
+    others.retain(|suite| !OWN_NODE.iter().any(|row| is_in(row, suite)));
+    let others = of(&others)?;
+    let mut rows = Vec::new();
+    for (row, name) in OWN_NODE.iter().zip(["own node", "other own node"]) {
+        let mut own = suites.clone();
+        own.retain(|suite| is_in(row, suite));
+        rows.push((name, of(&own)?));
+    }
+    std::thread::scope(|scope| {
+        let title = "running the tests with nodes of their own";
+        let run =
+            |(name, mut tests)| scope.spawn(move || shell::run_beside(name, title, &mut tests));
+        let rows: Vec<_> = rows.into_iter().map(run).collect();
         let others = on_one_node(archives, others);
-        (own.join(), others)
-    });
-    let own = own.map_err(|_panic| anyhow!("the tests on their own node were given up"))?;
-    own.and(others)
+        let mut ended = vec![others];
+        for row in rows {
+            let row = row.join();
+            ended.push(row.map_err(|_panic| anyhow!("the tests of a row were given up"))?);
+        }
+        ended.into_iter().collect()
+    })
 }
 
 /// The command that runs these tests, one after the other: a cluster is a whole machine.
