@@ -26,7 +26,10 @@ fn selects(selector: &Value, labels: &Value) -> bool {
             Some("In") => among,
             Some("NotIn") => !among,
             Some("DoesNotExist") => found.is_none(),
-            _ => panic!("{expression}"),
+            operator => {
+                assert_eq!(operator, Some("Exists"), "{expression}");
+                found.is_some()
+            }
         }
     })
 }
