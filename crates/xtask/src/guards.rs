@@ -203,7 +203,7 @@ fn git(folder: &Path, words: &[&str], patch: &Path) -> Result<bool> {
 fn git_grep(text: &str) -> Result<bool> {
     let found = Command::new("git")
         .args(["grep", "--no-index", "--quiet", "--fixed-strings", text])
-        .args(["--", "tests"])
+        .args(["--", "crates", "tests"])
         .current_dir(paths::repository())
         .status()
         .context("cannot run git")?;
