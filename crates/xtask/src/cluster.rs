@@ -10,7 +10,7 @@ use meltemi_testkit::cluster::access::environment;
 use meltemi_testkit::cluster::{self, Cluster, Lifetime, Options};
 use std::path::PathBuf;
 
-pub(crate) use build::programs;
+pub(crate) use build::{istioctl, programs};
 pub(crate) use images::{Programs, archives};
 
 /// What to do with it.

@@ -2,7 +2,7 @@
 //! node of ours or on the cluster that KUBECONFIG names. They are no part of `cargo xtask test`,
 //! because they need Go, and root.
 
-use crate::cluster::{Programs, archives, programs};
+use crate::cluster::{Programs, archives, istioctl, programs};
 use crate::shell::{self, cargo, say};
 use anyhow::{Context, Result, anyhow};
 use meltemi_testkit::cluster::{self, Cluster, Lifetime, Options};
@@ -35,6 +35,9 @@ pub(crate) fn run(filter: Option<&str>) -> Result<u8> {
             cluster::check_needs()?;
             programs()?;
         }
+    }
+    if has("tests/e2e/tests/istioctl.rs", filter)? {
+        istioctl()?;
     }
     charts(filter)?;
     if other.is_none() {
@@ -159,6 +162,17 @@ fn capture(filter: Option<&str>) -> Result<()> {
     }
     tests.args(["--no-fail-fast", "--"]).args(filter);
     shell::run("running the tests of traffic capture", &mut tests)
+}
+
+/// Whether a file of tests has some of that name.
+fn has(file: &str, filter: Option<&str>) -> Result<bool> {
+    let text = std::fs::read_to_string(paths::repository().join(file)).context(file.to_owned())?;
+    let named = |filter| {
+        let tests = text.split("#[test]\n").skip(1);
+        let mut names = tests.filter_map(|test| test.split('(').next());
+        names.any(|name| name.contains(filter))
+    };
+    Ok(filter.is_none_or(named))
 }
 
 /// The files of a folder of tests. They are named one by one because plain `cargo test` passes over

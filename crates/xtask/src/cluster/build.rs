@@ -4,7 +4,7 @@
 use crate::shell::{output, run_quietly, say};
 use anyhow::{Context, Result};
 use meltemi_testkit::cluster::image::Image;
-use meltemi_testkit::cluster::places::{PROGRAMS, built, sources};
+use meltemi_testkit::cluster::places::{self, ISTIOCTL, PROGRAMS, built, sources};
 use meltemi_testkit::cluster::{KUBERNETES, Unavailable};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -55,6 +55,19 @@ pub(crate) fn programs() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Builds istioctl unless it is there, or `MELTEMI_ISTIOCTL` names another. After the programs of the
+/// node: it shares libraries with them that Go then does not compile again.
+pub(crate) fn istioctl() -> Result<()> {
+    let named = std::env::var_os("MELTEMI_ISTIOCTL").is_some_and(|value| !value.is_empty());
+    let binary = places::istioctl()?;
+    if named || binary.is_file() {
+        return Ok(());
+    }
+    let dir = binary.parent().context("a file without a folder")?;
+    std::fs::create_dir_all(dir)?;
+    one(&go()?, ISTIOCTL, dir, "building istioctl, once")
 }
 
 fn one(

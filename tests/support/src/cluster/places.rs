@@ -41,6 +41,13 @@ pub const PROGRAMS: [(&str, &str, &str); 11] = [
     ("helm", "helm", "helm.sh/helm/v4/cmd/helm"),
 ];
 
+/// istioctl, as the others; no cluster needs it, one test does.
+pub const ISTIOCTL: (&str, &str, &str) = (
+    "istioctl",
+    "istioctl",
+    "istio.io/istio/istioctl/cmd/istioctl",
+);
+
 /// The longest name of a cluster: it is part of the names of sockets.
 const NAME: usize = 24;
 /// What a cluster's namespace hides behind a file system of its own, so no cache can be there.
@@ -92,6 +99,18 @@ pub fn built() -> Result<PathBuf> {
         }
     }
     Ok(cache()?.join("cluster").join(key(&decisive)?))
+}
+
+/// Where istioctl is once it is built.
+///
+/// # Errors
+/// The sources cannot be read.
+pub fn istioctl() -> Result<PathBuf> {
+    let (name, folder, _) = ISTIOCTL;
+    let folder = sources().join(folder);
+    let key = key(&["go.mod", "go.sum"].map(|file| folder.join(file)))?;
+    let dir = format!("istioctl-{key}");
+    Ok(cache()?.join("cluster").join(dir).join(name))
 }
 
 /// A short hash of what is in some files.
@@ -256,7 +275,7 @@ mod tests {
 
     #[test]
     fn every_program_is_a_tool_of_its_module() {
-        for (name, folder, package) in PROGRAMS {
+        for (name, folder, package) in PROGRAMS.into_iter().chain([ISTIOCTL]) {
             let module = sources().join(folder).join("go.mod");
             let text = std::fs::read_to_string(module).unwrap();
             assert!(package == "." || text.contains(package), "{name}");
