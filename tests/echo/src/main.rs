@@ -3,8 +3,10 @@
 //! One port speaks HTTP/1.1, h2c and WebSocket, and echoes what is none of them; another one
 //! (`--tcp-port`) echoes all bytes. Delay and
 //! failure come on demand, see `wish.rs`. Ports may be 0; `--port-file` tells what was chosen.
+//! With `--call` it calls others instead, see `call.rs`.
 
 mod answer;
+mod call;
 mod http;
 mod seen;
 mod tcp;
@@ -38,6 +40,8 @@ struct Flags {
     /// Written, by rename, once all ports listen.
     #[arg(long)]
     port_file: Option<PathBuf>,
+    #[command(flatten)]
+    calls: call::Calls,
 }
 
 /// What the port file says.
@@ -51,6 +55,9 @@ struct Ports {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let flags = Flags::parse();
+    if !flags.calls.call.is_empty() {
+        return call::run(&flags.calls).await;
+    }
     let http = bind(flags.address, &flags.port).await?;
     let tcp = bind(flags.address, &flags.tcp_port).await?;
     let ports = Ports {

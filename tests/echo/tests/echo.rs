@@ -114,3 +114,34 @@ fn bytes_come_back_on_the_plain_port() {
         assert_eq!(&answer, b"meltemi", "{kind}");
     }
 }
+
+/// What the program that calls prints last, and whether it is content.
+fn call(flags: &[&str]) -> (serde_json::Value, bool) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meltemi-echo"));
+    let out = command.args(flags).output().unwrap();
+    let said = String::from_utf8(out.stdout).unwrap();
+    let last = said.lines().last().unwrap();
+    (serde_json::from_str(last).unwrap(), out.status.success())
+}
+
+#[test]
+fn calls_are_counted_by_who_answers_and_by_who_does_not() {
+    let (one, two) = (start("one"), start("two"));
+    let to = |echo: &Echo, path: &str| {
+        let address = echo.ports["http"][0].as_str().unwrap();
+        format!("--call=http://{address}{path}")
+    };
+    let flags = ["--times=9", "--rate=500", "--header=Host: h", "--body=b"];
+    let (good, bad) = (to(&one, "/"), to(&two, "/?fail_first=2&key=k"));
+    let (seen, is_content) = call(&[&[&*good], &flags[..]].concat());
+    assert!(is_content);
+    assert_eq!(seen["by"], serde_json::json!({"one": 9}));
+    let last = seen["last"].as_str().unwrap();
+    assert!(last.contains("\"host\":\"h\"") && last.contains("\"body\":\"b\""));
+
+    let (seen, is_content) = call(&[&[&*good, &*bad, &*good], &flags[..]].concat());
+    assert!(!is_content);
+    assert_eq!(seen["by"], serde_json::json!({"one": 6, "two": 1}));
+    assert_eq!((&seen["ended"], &seen["failed"]), (&9.into(), &2.into()));
+    assert!(seen["why"][0].as_str().unwrap().contains("503"), "{seen}");
+}
