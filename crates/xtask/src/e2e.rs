@@ -15,9 +15,9 @@ use std::time::Instant;
 /// The test that is about the node itself.
 const NODE: &str = "cluster";
 /// Tests on nodes of their own, in two rows that run side by side: those that stop parts of the node
-/// that they run on; and `pods`, `status` and `upgrade`, so that all rows take equally long.
+/// that they run on; and `life`, `pods`, `status` and `upgrade`, so that all rows take equally long.
 const OWN_NODE: [&[&str]; 2] = [
-    &[NODE, "double", "outage"],
+    &[NODE, "double", "life", "outage"],
     &["pods", "replicas", "status", "upgrade"],
 ];
 
@@ -28,7 +28,7 @@ pub(crate) fn run(filter: Option<&str>) -> Result<u8> {
     match &other {
         Some(kubeconfig) => {
             say(&format!("using the cluster of {}", kubeconfig.display()));
-            say("it must have the images docker.io/meltemi/{meltemid,envoy,echo,tools}:dev");
+            say("it must have the images docker.io/meltemi/{meltemid,envoy,proxy,echo,tools}:dev");
             say("the tests of our own node are left out");
         }
         None => {

@@ -1,6 +1,7 @@
 //! What the tests on a real Kubernetes share: the cluster, images, and a look at the machine that
 //! tells whether a cluster left anything behind.
 
+pub mod caller;
 pub mod calls;
 pub mod golden;
 pub mod https;
@@ -12,6 +13,9 @@ pub mod mesh;
 pub mod replica;
 pub mod shop;
 mod target;
+pub mod town;
+pub mod webhooks;
+pub mod wire;
 
 pub use machine::Machine;
 pub use target::Target;

@@ -1,7 +1,7 @@
 //! An installation by the charts of this repository and the real helm, from the images of ours.
 
 use crate::Target;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use meltemi_testkit::paths;
 
 /// Where it is installed.
@@ -93,6 +93,30 @@ impl<'target> Mesh<'target> {
         let done = self.helm(&[&install[..], &EDGE, values, &WAIT].concat());
         done.or_else(|error| self.explain(&format!("app={name}"), error))?;
         self.releases.push(name.to_owned());
+        Ok(())
+    }
+
+    /// Installs gateways of these names side by side, and waits for all.
+    ///
+    /// # Errors
+    /// As for [`Mesh::install`].
+    pub fn add_edges(&mut self, edges: &[(&str, &[&str])]) -> Result<()> {
+        let install = |(name, values): &(&str, &[&str])| -> Result<()> {
+            let install = ["install", name, "charts/gateway"];
+            let done = self.helm(&[&install[..], &EDGE, values, &WAIT].concat());
+            let done = done.or_else(|error| self.explain(&format!("app={name}"), error));
+            done.map(drop)
+        };
+        std::thread::scope(|scope| {
+            let all: Vec<_> = edges
+                .iter()
+                .map(|edge| scope.spawn(|| install(edge)))
+                .collect();
+            let mut all = all.into_iter();
+            all.try_for_each(|one| one.join().map_err(|_panic| anyhow!("helm was given up"))?)
+        })?;
+        let names = edges.iter().map(|(name, _)| (*name).to_owned());
+        self.releases.extend(names);
         Ok(())
     }
 
