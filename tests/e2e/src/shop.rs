@@ -1,5 +1,7 @@
 //! A shop behind a gateway: two versions of a service, and a route that one can move.
 
+pub mod pieces;
+
 use crate::mesh::{GATEWAY, SYSTEM};
 use anyhow::Result;
 use meltemi_testkit::cluster::access::Kubectl;

@@ -4,6 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use meltemi_e2e::Target;
 use meltemi_e2e::mesh::{self, GATEWAY, Mesh, SYSTEM};
+use meltemi_e2e::shop::pieces;
 use meltemi_testkit::{paths, wait};
 use std::process::Command;
 use std::time::Duration;
@@ -11,25 +12,7 @@ use std::time::Duration;
 const DEADLINE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(500);
 
-const SHOP: &str = "
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop}
----
-apiVersion: v1
-kind: Service
-metadata: {name: reviews, namespace: shop}
-spec: {ports: [{name: http, port: 80}]}
----
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: shop, namespace: shop}
-spec:
-  selector: {istio: ingressgateway}
-  servers:
-  - port: {number: 80, name: http, protocol: HTTP}
-    hosts: [shop.example]
----
+const ROUTE: &str = "
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: reviews, namespace: shop}
@@ -85,7 +68,12 @@ fn the_tool_finds_control_planes_and_proxies_of_a_cluster() -> Result<()> {
 
     let mut mesh = Mesh::install(&target, &[])?;
     mesh.add_gateway(&[])?;
-    target.kubectl().apply(SHOP)?;
+    target.kubectl().apply(&pieces::all(&[
+        pieces::namespace("shop", ""),
+        pieces::service("reviews", ""),
+        pieces::gateway("istio: ingressgateway", "shop.example"),
+        ROUTE.to_owned(),
+    ]))?;
     let gateway = format!("deploy/{GATEWAY}.{SYSTEM}");
     wait::every("the route of the gateway", (DEADLINE, LOOK), || {
         let said = meltemi(&["pc", "route", &gateway])?;

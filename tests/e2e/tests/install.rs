@@ -3,6 +3,7 @@
 
 use anyhow::{Result, ensure};
 use meltemi_e2e::mesh::{self, GATEWAY, Mesh, SYSTEM};
+use meltemi_e2e::shop::pieces;
 use meltemi_e2e::{Target, inventory};
 use meltemi_testkit::cluster::access::Kubectl;
 use meltemi_testkit::wait;
@@ -11,72 +12,7 @@ use std::time::Duration;
 const DEADLINE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(200);
 
-const SHOP: &str = "
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: reviews-v1, namespace: shop}
-spec:
-  selector: {matchLabels: {app: reviews, version: v1}}
-  template:
-    metadata: {labels: {app: reviews, version: v1}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      containers: &v1
-      - name: echo
-        image: docker.io/meltemi/echo:dev
-        imagePullPolicy: Never
-        args: [--port=8080, --name=v1]
-        readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: reviews-v2, namespace: shop}
-spec:
-  selector: {matchLabels: {app: reviews, version: v2}}
-  template:
-    metadata: {labels: {app: reviews, version: v2}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      containers:
-      - name: echo
-        image: docker.io/meltemi/echo:dev
-        imagePullPolicy: Never
-        args: [--port=8080, --name=v2]
-        readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}
----
-apiVersion: v1
-kind: Service
-metadata: {name: reviews, namespace: shop}
-spec:
-  selector: {app: reviews}
-  ports: [{name: http, port: 80, targetPort: 8080}]
----
-apiVersion: v1
-kind: Pod
-metadata: {name: client, namespace: shop}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers:
-  - name: shell
-    image: docker.io/meltemi/tools:dev
-    imagePullPolicy: Never
-    command: [sleep, \"3600\"]
-";
-
 const ROUTES: &str = "
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: shop, namespace: shop}
-spec:
-  selector: {istio: ingressgateway}
-  servers:
-  - port: {number: 80, name: http, protocol: HTTP}
-    hosts: [shop.example]
----
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {name: reviews, namespace: shop}
@@ -97,6 +33,25 @@ spec:
     route: [{destination: {host: reviews, subset: v2}}]
   - route: [{destination: {host: reviews, subset: v1}}]
 ";
+
+/// A service in two versions, behind a gateway.
+fn two_versions() -> String {
+    let version = |version: &str| {
+        let (name, labels) = (
+            format!("reviews-{version}"),
+            format!("app: reviews, version: {version}"),
+        );
+        pieces::workload(&name, &labels, "")
+    };
+    pieces::all(&[
+        pieces::namespace("shop", ""),
+        version("v1"),
+        version("v2"),
+        pieces::service("reviews", "app: reviews"),
+        pieces::shell("client", "shop"),
+        pieces::gateway("istio: ingressgateway", "shop.example"),
+    ])
+}
 
 /// What the gateway answers to a path.
 fn ask(kubectl: &Kubectl, path: &str) -> Result<String> {
@@ -132,7 +87,7 @@ fn what_is_applied_is_what_a_gateway_does_and_nothing_is_left_afterwards() -> Re
     let before = inventory::objects(kubectl)?;
     let mut mesh = Mesh::install(&target, &[])?;
     mesh.add_gateway(&[])?;
-    kubectl.apply(SHOP)?;
+    kubectl.apply(&two_versions())?;
     let shop = "--namespace=shop";
     let wait = ["wait", "pods", "--all", "--for=condition=Ready", shop];
     kubectl.run(&[&wait[..], &["--timeout=60s"]].concat())?;

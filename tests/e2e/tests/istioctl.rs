@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use meltemi_e2e::mesh::{self, Mesh, SYSTEM};
+use meltemi_e2e::shop::pieces;
 use meltemi_e2e::{Target, istioctl};
 use meltemi_testkit::cluster::access::Kubectl;
 use meltemi_testkit::{paths, wait};
@@ -12,26 +13,7 @@ use std::time::Duration;
 const DEADLINE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(500);
 
-const SHOP: &str = "
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop}
----
-apiVersion: v1
-kind: Service
-metadata: {name: reviews, namespace: shop}
-spec:
-  ports: [{name: http, port: 80}]
----
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: shop, namespace: shop}
-spec:
-  selector: {istio: ingressgateway}
-  servers:
-  - port: {number: 80, name: http, protocol: HTTP}
-    hosts: [shop.example]
----
+const ROUTE: &str = "
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: reviews, namespace: shop}
@@ -94,7 +76,12 @@ fn istioctl_finds_and_reads_the_control_plane_and_its_proxies() -> Result<()> {
     let kubectl = target.kubectl();
     let mut mesh = Mesh::install(&target, &[])?;
     mesh.add_gateway(&[])?;
-    kubectl.apply(SHOP)?;
+    kubectl.apply(&pieces::all(&[
+        pieces::namespace("shop", ""),
+        pieces::service("reviews", ""),
+        pieces::gateway("istio: ingressgateway", "shop.example"),
+        ROUTE.to_owned(),
+    ]))?;
     let istioctl = Istioctl { kubectl, binary };
     let jsonpath = "--output=jsonpath={.items[0].metadata.name}";
     let select = ["--namespace", SYSTEM, "--selector=istio=ingressgateway"];

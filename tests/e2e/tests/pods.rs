@@ -3,6 +3,8 @@
 
 use anyhow::{Context, Result, ensure};
 use meltemi_e2e::mesh::{GATEWAY, Mesh, SYSTEM};
+use meltemi_e2e::shop::pieces;
+use meltemi_e2e::webhooks::{HOOKS, settled};
 use meltemi_e2e::{Target, calls, inventory};
 use meltemi_testkit::cluster::access::Kubectl;
 use meltemi_testkit::wait;
@@ -10,7 +12,6 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 const SPACE: &str = "--namespace=shop";
-const HOOKS: &str = "mutatingwebhookconfiguration/istio-sidecar-injector";
 /// The proxy of the pods, and an installation that has it.
 const IMAGES: [&str; 4] = ["meltemid", "proxy", "echo", "tools"];
 const VALUES: [&str; 2] = [
@@ -23,74 +24,8 @@ const ANSWER: &str = "\"workload\":\"echo\"";
 const DEADLINE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(200);
 
-const SHOP: &str = "
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop, labels: {istio-injection: enabled}}
----
-apiVersion: v1
-kind: Namespace
-metadata: {name: plain}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: echo, namespace: shop}
-spec:
-  selector: {matchLabels: {app: echo}}
-  template:
-    metadata:
-      labels: {app: echo}
-      annotations: {sidecar.istio.io/proxyCPU: 10m}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: echo
-        image: docker.io/meltemi/echo:dev
-        imagePullPolicy: Never
-        args: [--port=8080, --name=echo]
-        readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}
----
-apiVersion: v1
-kind: Service
-metadata: {name: echo, namespace: shop}
-spec:
-  selector: {app: echo}
-  ports: [{name: http, port: 80, targetPort: 8080}]
----
-apiVersion: v1
-kind: Pod
-metadata: {name: caller, namespace: shop}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers:
-  - name: shell
-    image: docker.io/meltemi/tools:dev
-    imagePullPolicy: Never
-    command: [sleep, \"3600\"]
----
-apiVersion: v1
-kind: Pod
-metadata: {name: client, namespace: plain}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers:
-  - name: shell
-    image: docker.io/meltemi/tools:dev
-    imagePullPolicy: Never
-    command: [sleep, \"3600\"]
-";
-
 /// Nobody in the mesh takes plaintext.
 const ROUTES: &str = "
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: shop, namespace: shop}
-spec:
-  selector: {istio: ingressgateway}
-  servers:
-  - port: {number: 80, name: http, protocol: HTTP}
-    hosts: [shop.example]
----
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
 metadata: {name: default, namespace: istio-system}
@@ -105,6 +40,20 @@ spec:
   http:
   - route: [{destination: {host: echo}}]
 ";
+
+/// An application whose proxy asks for so much, somebody beside it, and somebody outside.
+fn shop(cpu: &str) -> String {
+    let asked = format!("sidecar.istio.io/proxyCPU: {cpu}");
+    pieces::all(&[
+        pieces::namespace("shop", "istio-injection: enabled"),
+        pieces::namespace("plain", ""),
+        pieces::workload("echo", "app: echo", &asked),
+        pieces::service("echo", "app: echo"),
+        pieces::shell("caller", "shop"),
+        pieces::shell("client", "plain"),
+        pieces::gateway("istio: ingressgateway", "shop.example"),
+    ])
+}
 
 /// What `kubectl get` shows, as JSON.
 fn get(kubectl: &Kubectl, words: &[&str]) -> Result<Value> {
@@ -197,26 +146,6 @@ fn captured(kubectl: &Kubectl) -> Result<()> {
     Ok(())
 }
 
-/// The bundles of all entries, without repetition.
-fn bundles(kubectl: &Kubectl) -> Result<Vec<String>> {
-    let form = "--output=jsonpath={range .webhooks[*]}{.clientConfig.caBundle}{\"\\n\"}{end}";
-    let text = kubectl.run(&["get", HOOKS, form])?;
-    let mut all: Vec<String> = text.lines().map(str::to_owned).collect();
-    all.dedup();
-    Ok(all)
-}
-
-/// Waits for one bundle in all entries, which is another one when that is asked for.
-fn settled(kubectl: &Kubectl, not: Option<&str>) -> Result<String> {
-    wait::every("one bundle in all webhooks", (DEADLINE, LOOK), || {
-        let found = bundles(kubectl)?;
-        Ok(match found.as_slice() {
-            [one] if !one.is_empty() && Some(one.as_str()) != not => Some(one.clone()),
-            _ => None,
-        })
-    })
-}
-
 /// A new pod of the Deployment comes with a proxy.
 fn again(kubectl: &Kubectl) -> Result<()> {
     let restart = ["rollout", "restart", "deployment/echo", SPACE];
@@ -287,7 +216,7 @@ fn t63_plain_deployments_join_the_mesh_whatever_happens_to_the_webhook() -> Resu
         "{proxy}"
     );
 
-    kubectl.apply(SHOP)?;
+    kubectl.apply(&shop("10m"))?;
     has_proxy(&ready(kubectl, "app=echo", SPACE)?)?;
     let client = get(kubectl, &["pod", "client", "--namespace=plain"])?;
     ensure!(container(&client, "istio-proxy").is_err(), "nobody asked");
@@ -295,12 +224,11 @@ fn t63_plain_deployments_join_the_mesh_whatever_happens_to_the_webhook() -> Resu
     captured(kubectl)?;
 
     // A mistake keeps the pod from running outside of the mesh, and the person is told.
-    let wrong = SHOP.replace("proxyCPU: 10m", "proxyCPU: much");
-    kubectl.apply(&wrong)?;
+    kubectl.apply(&shop("much"))?;
     calls::until("the events", "sidecar.istio.io/proxyCPU", || {
         kubectl.run(&["get", "events", SPACE])
     })?;
-    kubectl.apply(SHOP)?;
+    kubectl.apply(&shop("10m"))?;
     believed(kubectl)?;
 
     kubectl.run(&["delete", "namespace", "shop", "plain"])?;

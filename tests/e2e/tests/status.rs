@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use meltemi_e2e::Target;
 use meltemi_e2e::mesh::{self, Mesh, SYSTEM};
+use meltemi_e2e::shop::pieces;
 use meltemi_testkit::cluster::access::Kubectl;
 use meltemi_testkit::wait;
 use std::time::Duration;
@@ -12,26 +13,6 @@ const LOOK: Duration = Duration::from_millis(200);
 const SHOP: &str = "--namespace=shop";
 
 const OBJECTS: &str = "
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop}
----
-apiVersion: v1
-kind: Service
-metadata: {name: reviews, namespace: shop}
-spec:
-  selector: {app: reviews}
-  ports: [{name: http, port: 80, targetPort: 8080}]
----
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: shop, namespace: shop}
-spec:
-  selector: {istio: ingressgateway}
-  servers:
-  - port: {number: 80, name: http, protocol: HTTP}
-    hosts: ['*.example']
----
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {name: reviews, namespace: shop}
@@ -93,7 +74,12 @@ fn kubectl_says_what_became_of_an_object() -> Result<()> {
     let kubectl = target.kubectl();
     let mut mesh = Mesh::install(&target, &[])?;
     mesh.add_gateway(&[])?;
-    kubectl.apply(OBJECTS)?;
+    kubectl.apply(&pieces::all(&[
+        pieces::namespace("shop", ""),
+        pieces::service("reviews", "app: reviews"),
+        pieces::gateway("istio: ingressgateway", "*.example"),
+        OBJECTS.to_owned(),
+    ]))?;
 
     is(kubectl, "vs/good", "Programmed")?;
     let said = message(kubectl, "vs/good", "Programmed")?;

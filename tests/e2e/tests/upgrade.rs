@@ -3,6 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use meltemi_e2e::mesh::{self, GATEWAY, Mesh, SYSTEM};
+use meltemi_e2e::shop::pieces;
 use meltemi_e2e::{Target, calls, inventory};
 use meltemi_testkit::cluster::access::Kubectl;
 
@@ -14,60 +15,7 @@ const EDGE: &str = "edge";
 /// Found by both gateways.
 const SHARED: &str = "--set=podLabels.edge=shared";
 
-const SHOP: &str = "
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop, labels: {mesh: canary}}
----
-apiVersion: v1
-kind: Namespace
-metadata: {name: elsewhere}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: echo, namespace: shop}
-spec:
-  selector: {matchLabels: {app: echo}}
-  template:
-    metadata: {labels: {app: echo}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      containers:
-      - name: echo
-        image: docker.io/meltemi/echo:dev
-        imagePullPolicy: IfNotPresent
-        args: [--port=8080]
-        readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}
----
-apiVersion: v1
-kind: Service
-metadata: {name: echo, namespace: shop}
-spec:
-  selector: {app: echo}
-  ports: [{name: http, port: 80, targetPort: 8080}]
----
-apiVersion: v1
-kind: Pod
-metadata: {name: client, namespace: shop}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers:
-  - name: shell
-    image: docker.io/meltemi/tools:dev
-    imagePullPolicy: IfNotPresent
-    command: [sleep, \"3600\"]
-";
-
 const ROUTES: &str = "
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: shop, namespace: shop}
-spec:
-  selector: {edge: shared}
-  servers:
-  - port: {number: 80, name: http, protocol: HTTP}
-    hosts: [\"*\"]
----
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: everybodys, namespace: shop}
@@ -117,6 +65,18 @@ spec:
   http:
   - directResponse: {status: 200, body: {string: from elsewhere}}
 ";
+
+/// A namespace that the other revision cares for, and one that it does not.
+fn shop() -> String {
+    pieces::all(&[
+        pieces::namespace("shop", "mesh: canary"),
+        pieces::namespace("elsewhere", ""),
+        pieces::workload("echo", "app: echo", ""),
+        pieces::service("echo", "app: echo"),
+        pieces::shell("client", "shop"),
+        pieces::gateway("edge: shared", "*"),
+    ])
+}
 
 /// The pod that calls.
 struct Client<'a>(&'a Kubectl);
@@ -264,7 +224,7 @@ fn upgrades_rollbacks_and_revisions_cost_no_call() -> Result<()> {
     let kubectl = target.kubectl();
     let before = inventory::objects(kubectl)?;
     let mut mesh = Mesh::install(&target, &[])?;
-    kubectl.apply(SHOP)?;
+    kubectl.apply(&shop())?;
     mesh.add_gateway(&[SHARED])?;
     let ready = ["wait", "pods", "--all", "--for=condition=Ready", SPACE];
     kubectl.run(&[&ready[..], &["--timeout=60s"]].concat())?;
