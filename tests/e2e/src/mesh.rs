@@ -89,11 +89,7 @@ impl<'target> Mesh<'target> {
     /// # Errors
     /// As for [`Mesh::install`].
     pub fn add_edge(&mut self, name: &str, values: &[&str]) -> Result<()> {
-        let install = ["install", name, "charts/gateway"];
-        let done = self.helm(&[&install[..], &EDGE, values, &WAIT].concat());
-        done.or_else(|error| self.explain(&format!("app={name}"), error))?;
-        self.releases.push(name.to_owned());
-        Ok(())
+        self.add_edges(&[(name, values)])
     }
 
     /// Installs gateways of these names side by side, and waits for all.
