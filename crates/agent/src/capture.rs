@@ -1,15 +1,10 @@
 //! `init`, in Istio `istio-iptables`: puts the rules of capture into the kernel before anything else
 //! of the pod runs, or tries rules that somebody else has put there.
 //!
-//! What the rules are, `meltemi-capture` decides; here tools are run. Rules that are as wanted are
-//! left alone, rules that differ are replaced, so a restarted init container does no harm.
+//! What the rules are, `meltemi-capture` decides; `meltemi-netfilter` brings them into the kernel and
+//! leaves alone what is as wanted, so a restarted init container does no harm.
 
 mod flags;
-mod kernel;
-mod machine;
-mod native;
-mod tables;
-mod tool;
 mod validate;
 
 pub(crate) use flags::Flags;
@@ -17,6 +12,7 @@ pub(crate) use flags::Flags;
 use crate::env::Env;
 use crate::{USAGE, wire};
 use meltemi_capture::{Errand, Family, Plan, Said, Settings};
+use meltemi_netfilter::{apply, enter, may_change_rules, surroundings};
 use std::process::ExitCode;
 
 /// The tool that is needed is not there, or refuses.
@@ -50,9 +46,9 @@ pub(crate) fn run(flags: &Flags, ignored: Vec<String>) -> ExitCode {
 fn captured(said: &Said) -> Result<(), Failure> {
     let errand = Errand::read(said).map_err(refused)?;
     if let Some(namespace) = &errand.namespace {
-        machine::enter(namespace)?;
+        enter(namespace).map_err(failed)?;
     }
-    let read = Settings::read(said, &machine::surroundings()).map_err(refused)?;
+    let read = Settings::read(said, &surroundings()).map_err(refused)?;
     for remark in &read.remarks {
         tracing::warn!("{remark}");
     }
@@ -62,8 +58,8 @@ fn captured(said: &Said) -> Result<(), Failure> {
         return Ok(());
     }
     if !errand.skips_rules {
-        machine::may_change_rules()?;
-        kernel::apply(&plan, &errand)?;
+        may_change_rules().map_err(failed)?;
+        apply(&plan, &errand).map_err(failed)?;
     }
     if errand.validates && !errand.only_cleans {
         let tried = validate::validate(&read.settings, &errand);
@@ -95,6 +91,14 @@ fn text(plan: &Plan, errand: &Errand) -> String {
     match errand.only_cleans {
         true => rules,
         false => format!("{rules}{}", plan.routing.text()),
+    }
+}
+
+fn failed(failure: meltemi_netfilter::Failure) -> Failure {
+    use meltemi_netfilter::Failure::{NotPermitted, Unavailable};
+    match failure {
+        Unavailable(reason) => (UNAVAILABLE, reason),
+        NotPermitted(reason) => (NO_PERMISSION, reason),
     }
 }
 

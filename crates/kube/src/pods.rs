@@ -3,6 +3,7 @@
 
 use crate::forward;
 use http::Request;
+use k8s_openapi::api::apps::v1 as apps;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::ListParams;
@@ -200,9 +201,31 @@ impl Pods {
     /// # Errors
     /// As [`AskError`] says.
     pub async fn get(&self, namespace: &str, name: &str) -> Result<Pod, AskError> {
+        self.whole(namespace, name).await.map(Pod::from)
+    }
+
+    /// One pod, with all that it says.
+    ///
+    /// # Errors
+    /// As [`AskError`] says.
+    pub async fn whole(&self, namespace: &str, name: &str) -> Result<core::Pod, AskError> {
         let api: Api<core::Pod> = Api::namespaced(self.0.clone(), namespace);
         let asked = format!("get pod {namespace}/{name}");
-        ask(&asked, api.get(name)).await.map(Pod::from)
+        ask(&asked, api.get(name)).await
+    }
+
+    /// Whether a DaemonSet is there to stay: nobody is deleting it.
+    ///
+    /// # Errors
+    /// As [`AskError`] says; that there is none is no error.
+    pub async fn is_kept(&self, namespace: &str, daemon_set: &str) -> Result<bool, AskError> {
+        let api: Api<apps::DaemonSet> = Api::namespaced(self.0.clone(), namespace);
+        let asked = format!("get daemonsets {namespace}/{daemon_set}");
+        match ask(&asked, api.get(daemon_set)).await {
+            Ok(found) => Ok(found.metadata.deletion_timestamp.is_none()),
+            Err(AskError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// The pods of a namespace that carry these labels, by name; "" is all.

@@ -154,8 +154,10 @@ fn charts(filter: Option<&str>) -> Result<()> {
 
 /// The tests of traffic capture in network namespaces, which need root and no cluster.
 fn capture(filter: Option<&str>) -> Result<()> {
-    let agent = ["build", "--package", "meltemi-agent"];
-    shell::run("building the agent", &mut cargo(&agent))?;
+    let programs = ["meltemi-agent", "meltemi-cni", "meltemi-guard"];
+    let mut build = cargo(&["build"]);
+    build.args(programs.into_iter().flat_map(|name| ["--bin", name]));
+    shell::run("building the agent and the plugin", &mut build)?;
     let mut tests = cargo(&["test", "--package", "meltemi-capture-tests"]);
     for name in suites("tests/capture/tests")? {
         tests.arg("--test").arg(name);

@@ -1,20 +1,20 @@
 //! nft itself: all tables in one transaction, and none when they are as wanted.
 
-use super::Failure;
-use super::kernel::Done;
-use super::tool::{ask, must};
+use crate::Failure;
+use crate::kernel::Done;
+use crate::tool::{ask, must};
 use meltemi_capture::{Errand, NFT_TABLES, Plan};
 
 const NFT: &str = "nft";
 
 /// Whether there is an nft that may look at the kernel's tables.
-pub(super) fn works() -> Result<bool, Failure> {
+pub(crate) fn works() -> Result<bool, Failure> {
     let answer = ask(NFT, &["list", "tables"], None)?;
     Ok(answer.is_some_and(|answer| answer.is_good))
 }
 
 /// Brings the tables to what is wanted.
-pub(super) fn apply(plan: &Plan, errand: &Errand) -> Result<Done, Failure> {
+pub(crate) fn apply(plan: &Plan, errand: &Errand) -> Result<Done, Failure> {
     if errand.only_cleans {
         must(NFT, &["-f", "-"], Some(&Plan::nft_removal()))?;
         return Ok(Done::Removed);
@@ -26,7 +26,8 @@ pub(super) fn apply(plan: &Plan, errand: &Errand) -> Result<Done, Failure> {
     Ok(Done::Written)
 }
 
-fn differs(plan: &Plan) -> Result<bool, Failure> {
+/// Whether a table is not as wanted.
+pub(crate) fn differs(plan: &Plan) -> Result<bool, Failure> {
     for name in NFT_TABLES {
         let question = [
             "--stateless",

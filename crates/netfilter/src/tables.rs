@@ -3,9 +3,9 @@
 //! The legacy one wins when it has rules already, because the kernel runs both kinds and rules of
 //! the other would come too late.
 
-use super::Failure;
-use super::kernel::Done;
-use super::tool::{Answer, ask, must};
+use crate::Failure;
+use crate::kernel::Done;
+use crate::tool::{Answer, ask, must};
 use meltemi_capture::{Binary, Check, Errand, Family, Plan, Saved};
 
 /// Puts a rule that matches nothing and takes it away again, in one transaction.
@@ -13,7 +13,7 @@ const PROBE: &str = "*nat\n-A INPUT -p 255 -j RETURN\n-D INPUT -p 255 -j RETURN\
 
 /// A kind of iptables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Kind {
+pub(crate) struct Kind {
     /// `-legacy`, `-nft`, or empty.
     suffix: &'static str,
     /// It must wait for the lock of others.
@@ -21,7 +21,7 @@ pub(super) struct Kind {
 }
 
 /// The kind to use, or why there is none.
-pub(super) fn choose(binary: Binary, v6: bool) -> Result<Result<Kind, String>, Failure> {
+pub(crate) fn choose(binary: Binary, v6: bool) -> Result<Result<Kind, String>, Failure> {
     let suffixes: &[&'static str] = match binary {
         Binary::Legacy => &["-legacy"],
         Binary::Nft => &["-nft"],
@@ -64,12 +64,12 @@ fn locks(suffix: &str) -> Result<bool, Failure> {
 
 impl Kind {
     /// What people call it.
-    pub(super) fn name(self, family: Family) -> String {
+    pub(crate) fn name(self, family: Family) -> String {
         format!("{}{}", stem(family), self.suffix)
     }
 
     /// Whether there is a tool of this family.
-    pub(super) fn has(self, family: Family) -> Result<bool, Failure> {
+    pub(crate) fn has(self, family: Family) -> Result<bool, Failure> {
         let answer = ask(&format!("{}-save", self.name(family)), &[], None)?;
         Ok(answer.is_some_and(|answer| answer.is_good))
     }
@@ -100,7 +100,7 @@ impl Kind {
     }
 
     /// Brings the rules of a family to what is wanted.
-    pub(super) fn apply(
+    pub(crate) fn apply(
         self,
         (plan, errand): (&Plan, &Errand),
         family: Family,
@@ -128,6 +128,17 @@ impl Kind {
         tracing::debug!(input, "restored");
         must(&program, &self.restoring(), Some(&input))?;
         Ok(done)
+    }
+
+    /// Whether the rules of a family are not as wanted.
+    pub(crate) fn differs(self, plan: &Plan, family: Family) -> Result<bool, Failure> {
+        let saved = must(&format!("{}-save", self.name(family)), &[], None)?;
+        let saved = Saved::read(&saved);
+        if !saved.has_any() {
+            return Ok(true);
+        }
+        let found = self.found(&plan.checks(family), family)?;
+        Ok(plan.differs(family, &saved, &found))
     }
 
     /// Which of the rules are there.

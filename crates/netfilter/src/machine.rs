@@ -1,6 +1,6 @@
 //! What the machine says of itself, and whether it lets us change its rules.
 
-use super::{Failure, NO_PERMISSION, UNAVAILABLE};
+use crate::Failure;
 use meltemi_capture::Surroundings;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,24 +10,30 @@ use std::os::fd::AsFd;
 /// The bit of CAP_NET_ADMIN.
 const NET_ADMIN: u32 = 12;
 
-/// Moves this process into a network namespace.
-pub(super) fn enter(path: &str) -> Result<(), Failure> {
+/// Moves this thread into a network namespace. What the kernel tells of it under `/proc` is right
+/// only in the main thread of a process.
+///
+/// # Errors
+/// The path is no namespace, or may not be entered.
+pub fn enter(path: &str) -> Result<(), Failure> {
     let why = |what: &str, error: &dyn std::fmt::Display| {
-        let text = format!("--network-namespace={path:?}: cannot {what} it: {error}");
-        (UNAVAILABLE, text)
+        let text = format!("the network namespace {path:?}: cannot {what} it: {error}");
+        Failure::Unavailable(text)
     };
     let file = std::fs::File::open(path).map_err(|e| why("open", &e))?;
     let kind = Some(LinkNameSpaceType::Network);
     move_into_link_name_space(file.as_fd(), kind).map_err(|e| why("enter", &e))
 }
 
-/// Fails when rules may not be changed, with what to do.
-pub(super) fn may_change_rules() -> Result<(), Failure> {
+/// Fails when rules may not be changed, with what to do about it in a container.
+///
+/// # Errors
+/// The capability NET_ADMIN is missing.
+pub fn may_change_rules() -> Result<(), Failure> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     match is_capable(&status) {
         true => Ok(()),
-        false => Err((
-            NO_PERMISSION,
+        false => Err(Failure::NotPermitted(
             "the capability NET_ADMIN is missing: give it to this container (securityContext: \
              runAsUser 0, capabilities.add [NET_ADMIN, NET_RAW], and a namespace whose pod \
              security allows that), or let a CNI plugin capture and set pilot.cni.enabled"
@@ -45,7 +51,8 @@ fn is_capable(status: &str) -> bool {
 }
 
 /// Addresses, name servers, users and groups; what cannot be read is none.
-pub(super) fn surroundings() -> Surroundings {
+#[must_use]
+pub fn surroundings() -> Surroundings {
     let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let mut addresses = v4_addresses(&text("/proc/net/fib_trie"));
     addresses.extend(v6_addresses(&text("/proc/net/if_inet6")));
