@@ -35,6 +35,8 @@ fn wrong_types_are_refused_with_their_path() -> Result<()> {
             "/service/ports/0/port",
         ),
         ("gateway", "kind=StatefulSet", "/kind"),
+        ("cni", "cniBinDir=bin", "/cniBinDir"),
+        ("cni", "cni.provider=calico", "/cni/provider"),
         ("gateway", "labels.a=1", "/labels/a"),
         (
             "meltemid",

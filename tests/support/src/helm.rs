@@ -13,7 +13,7 @@ use std::process::Command;
 const KUBERNETES: &str = "1.35.4";
 
 /// The committed renderings with default values.
-pub const MANIFESTS: [Manifest; 3] = [
+pub const MANIFESTS: [Manifest; 4] = [
     Manifest {
         path: "manifests/cluster/base.yaml",
         chart: "base",
@@ -24,6 +24,12 @@ pub const MANIFESTS: [Manifest; 3] = [
         path: "manifests/cluster/meltemid.yaml",
         chart: "meltemid",
         release: "istiod",
+        namespace: "istio-system",
+    },
+    Manifest {
+        path: "manifests/cluster/cni.yaml",
+        chart: "cni",
+        release: "istio-cni",
         namespace: "istio-system",
     },
     Manifest {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// All of them.
-const IMAGES: [&str; 5] = ["meltemid", "envoy", "proxy", "echo", "tools"];
+const IMAGES: [&str; 6] = ["meltemid", "envoy", "proxy", "cni", "echo", "tools"];
 
 /// Whether the programs of ours have to be built first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +67,8 @@ fn main_program(name: &str, programs: Programs) -> Result<PathBuf> {
         "meltemid" => ours("meltemid", programs),
         "echo" => ours("meltemi-echo", programs),
         "proxy" => ours("meltemi-agent", programs),
+        "cni" if programs == Programs::Build => alone("meltemi-cni"),
+        "cni" => ours("meltemi-cni", programs),
         "envoy" => fetch::envoy(),
         _ => installed("busybox").context(
             "busybox is missing: apt-get install -y --no-install-recommends busybox-static",
@@ -86,12 +88,26 @@ fn ours(package: &str, programs: Programs) -> Result<PathBuf> {
     paths::binary(package)
 }
 
+/// A program that also runs outside of its image, on nodes with another C library or none: it brings
+/// its own. On the node of the tests, which is this machine, any does.
+fn alone(package: &str) -> Result<PathBuf> {
+    if std::env::var_os("MELTEMI_BIN_DIR").is_none() {
+        let build = ["rustc", "--package", package, "--bin", package];
+        shell::run(
+            &format!("building {package} without shared libraries"),
+            cargo(&build).args(["--", "-C", "target-feature=+crt-static"]),
+        )?;
+    }
+    paths::binary(package)
+}
+
 fn fill(name: &str, main: &Path, tree: &mut Tree) -> Result<()> {
     match name {
         "meltemid" => stripped(tree, main, "/usr/local/bin/meltemid"),
         "echo" => stripped(tree, main, "/usr/local/bin/meltemi-echo"),
         "envoy" => tree.program(main, "/usr/local/bin/envoy"),
         "proxy" => proxy(tree, main),
+        "cni" => stripped(tree, main, "/usr/local/bin/meltemi-cni"),
         _ => tools(tree),
     }
 }
