@@ -28,7 +28,9 @@ pub(crate) fn run(filter: Option<&str>) -> Result<u8> {
     match &other {
         Some(kubeconfig) => {
             say(&format!("using the cluster of {}", kubeconfig.display()));
-            say("it must have the images docker.io/meltemi/{meltemid,envoy,proxy,echo,tools}:dev");
+            say(
+                "it must have the images docker.io/meltemi/{meltemid,envoy,proxy,cni,echo,tools}:dev",
+            );
             say("the tests of our own node are left out");
         }
         None => {

@@ -30,13 +30,13 @@ pub(super) fn changes(folders: &[PathBuf]) -> Changes {
             let _waiting = told.try_send(());
         }
     });
-    let watcher = watcher.and_then(|mut watcher| {
+    let watcher = watcher.map(|mut watcher| {
         for folder in folders {
             if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
                 tracing::warn!(path = %folder.display(), %error, "changes are noticed late");
             }
         }
-        Ok(watcher)
+        watcher
     });
     Changes {
         _watcher: watcher.ok(),

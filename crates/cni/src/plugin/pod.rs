@@ -73,6 +73,6 @@ pub(super) fn env<'a>(container: &'a Container, name: &str) -> Option<&'a str> {
 }
 
 /// False in one of Go's spellings.
-pub(super) fn flag_is_false(text: &str) -> bool {
+fn flag_is_false(text: &str) -> bool {
     matches!(text, "0" | "f" | "F" | "false" | "FALSE" | "False")
 }

@@ -2,7 +2,7 @@
 //! first, since they are the contract between injector and plugin; then the arguments of the
 //! container that tries the rules, because it listens where they say; then Istio's defaults.
 
-use super::pod::{env, flag_is_false};
+use super::pod::env;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use meltemi_capture::{FLAGS, Flag, Kind, Said};
 use std::collections::BTreeMap;
@@ -132,7 +132,7 @@ fn arguments(container: &Container) -> BTreeMap<&'static str, String> {
             (None, Kind::Switch) => "true".to_owned(),
             (None, Kind::Value | Kind::Variable) => words.next().cloned().unwrap_or_default(),
         };
-        if !OURS.contains(&flag.long) && !(flag.kind == Kind::Switch && flag_is_false(&value)) {
+        if !OURS.contains(&flag.long) {
             all.insert(flag.long, value);
         }
     }

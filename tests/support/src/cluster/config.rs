@@ -6,7 +6,11 @@
 use super::places::Places;
 use super::{ADDRESS, KUBERNETES};
 use anyhow::{Context, Result, bail};
+use std::os::unix::fs::symlink;
 use std::path::Path;
+
+/// Where Debian's containernetworking-plugins are.
+const PLUGINS: &str = "/usr/lib/cni";
 
 /// Each file of the run directory with its template.
 const FILES: [(&str, &str); 5] = [
@@ -56,8 +60,22 @@ pub(super) fn write(places: &Places) -> Result<()> {
     for (name, value) in TUNABLES {
         put(&tunable(run, name), &format!("{value}\n"))?;
     }
+    plugins(&run.join("plugins"))?;
     // The pods' own name server comes from kubelet; nobody else is asked.
     put(&run.join("resolv.conf"), "nameserver 10.96.0.10\n")
+}
+
+/// The machine's plugins of the network, in a folder of the run: what a test adds stays there.
+fn plugins(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder)?;
+    for entry in std::fs::read_dir(PLUGINS).with_context(|| format!("cannot read {PLUGINS}"))? {
+        let plugin = entry?;
+        let link = folder.join(plugin.file_name());
+        if link.symlink_metadata().is_err() {
+            symlink(plugin.path(), link)?;
+        }
+    }
+    Ok(())
 }
 
 /// The file that stands for a value of the kernel.
