@@ -24,8 +24,15 @@ fn variable(set: &Object, name: &str) -> Result<Value> {
 fn it_is_root_for_the_folders_of_the_node_and_has_no_more_rights() -> Result<()> {
     let objects = render("cni", &[])?;
     let node = "DaemonSet istio-system/istio-cni-node";
-    let wrong = ["may run as root", "does not say which user it runs as", "mounts files of its node"];
-    assert_eq!(exposed(&objects), wrong.map(|what| format!("{node}: {what}")));
+    let wrong = [
+        "may run as root",
+        "does not say which user it runs as",
+        "mounts files of its node",
+    ];
+    assert_eq!(
+        exposed(&objects),
+        wrong.map(|what| format!("{node}: {what}"))
+    );
     let set = the(&objects, "DaemonSet")?;
     let volumes = set.at("/spec/template/spec/volumes").as_array();
     let folders: Vec<_> = volumes
@@ -33,13 +40,23 @@ fn it_is_root_for_the_folders_of_the_node_and_has_no_more_rights() -> Result<()>
         .iter()
         .filter_map(|volume| volume.pointer("/hostPath/path")?.as_str())
         .collect();
-    assert_eq!(folders, ["/opt/cni/bin", "/etc/cni/net.d", "/var/run/istio-cni"]);
+    assert_eq!(
+        folders,
+        ["/opt/cni/bin", "/etc/cni/net.d", "/var/run/istio-cni"]
+    );
     Ok(())
 }
 
 #[test]
 fn its_token_which_lies_on_every_node_reads_pods_one_by_one() -> Result<()> {
-    for values in [&[][..], &["provider=multus", "chained=false", "resourceQuotas.enabled=true"]] {
+    for values in [
+        &[][..],
+        &[
+            "provider=multus",
+            "chained=false",
+            "resourceQuotas.enabled=true",
+        ],
+    ] {
         let objects = render("cni", values)?;
         assert_eq!(dangling(&objects, &[]), [""; 0]);
         let rules = rules(&objects);
@@ -48,10 +65,17 @@ fn its_token_which_lies_on_every_node_reads_pods_one_by_one() -> Result<()> {
         let everywhere: Vec<_> = rules.iter().filter(|rule| rule.everywhere).collect();
         assert!(everywhere.iter().all(|rule| rule.allows("get", "", "pods")));
         for verb in ["list", "watch", "delete", "patch", "create"] {
-            assert!(!rules.iter().any(|rule| rule.allows(verb, "", "pods")), "{verb}");
+            assert!(
+                !rules.iter().any(|rule| rule.allows(verb, "", "pods")),
+                "{verb}"
+            );
         }
         // Of one name alone.
-        assert!(!rules.iter().any(|rule| rule.allows("get", "apps", "daemonsets")));
+        assert!(
+            !rules
+                .iter()
+                .any(|rule| rule.allows("get", "apps", "daemonsets"))
+        );
     }
     Ok(())
 }
@@ -64,8 +88,14 @@ fn it_is_found_by_istios_names_and_is_no_part_of_the_mesh() -> Result<()> {
     let labels = set.at("/spec/template/metadata/labels");
     assert!(selects(set.at("/spec/selector/matchLabels"), labels));
     assert_eq!(labels.get("k8s-app"), Some(&Value::from("istio-cni-node")));
-    assert_eq!(labels.get("sidecar.istio.io/inject"), Some(&Value::from("false")));
-    assert_eq!(set.text("/spec/template/spec/priorityClassName"), "system-node-critical");
+    assert_eq!(
+        labels.get("sidecar.istio.io/inject"),
+        Some(&Value::from("false"))
+    );
+    assert_eq!(
+        set.text("/spec/template/spec/priorityClassName"),
+        "system-node-critical"
+    );
     // The plugin knows the pods of its installer by this name.
     assert_eq!(variable(set, "DAEMONSET_NAME")?["value"], set.name());
     Ok(())
@@ -95,7 +125,10 @@ fn values_reach_the_node() -> Result<()> {
     ] {
         assert_eq!(variable(set, name)?["value"], value, "{name}");
     }
-    assert_eq!(set.text(&format!("{CONTAINER}/image")), "docker.io/meltemi/cni:2");
+    assert_eq!(
+        set.text(&format!("{CONTAINER}/image")),
+        "docker.io/meltemi/cni:2"
+    );
     let volumes = set.at("/spec/template/spec/volumes").to_string();
     assert!(volumes.contains("/home/kubernetes/bin") && volumes.contains("/var/cni"));
     let has_network = |values: &[&str]| -> Result<bool> {

@@ -7,6 +7,7 @@ use meltemi_e2e::{Target, calls, inventory};
 use meltemi_testkit::cluster::access::Kubectl;
 use meltemi_testkit::wait;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::time::Duration;
 
 const SPACE: &str = "--namespace=shop";
@@ -74,7 +75,21 @@ metadata: {name: default, namespace: shop}
 spec: {mtls: {mode: STRICT}}
 ";
 
-/// What installs the plugin on a node of ours, whose folders are those of its run.
+/// The run directory of a node of ours, also when KUBECONFIG leads to it.
+fn run(target: &Target) -> Option<PathBuf> {
+    let own = target.node().map(|node| node.places().run().to_owned());
+    let named = || {
+        Some(
+            PathBuf::from(std::env::var_os("KUBECONFIG")?)
+                .parent()?
+                .to_owned(),
+        )
+    };
+    let found = own.or_else(named);
+    found.filter(|run| run.join("plugins").is_dir())
+}
+
+/// What installs the plugin; on a node of ours into the folders of its run.
 fn plugin(target: &Target) -> Vec<String> {
     let mut all = [
         "install",
@@ -88,8 +103,8 @@ fn plugin(target: &Target) -> Vec<String> {
     let mut set = |key: &str, value: &str| all.push(format!("--set={key}={value}"));
     set("tag", "dev");
     set("pullPolicy", "Never");
-    if let Some(node) = target.node() {
-        let run = node.places().run().display();
+    if let Some(run) = run(target) {
+        let run = run.display();
         set("cniBinDir", &format!("{run}/plugins"));
         set("cniConfDir", &format!("{run}/cni"));
     }
@@ -199,8 +214,8 @@ fn pods_without_rights_join_the_mesh_by_the_plugin_of_their_node() -> Result<()>
     }
 
     mesh.helm(&["uninstall", "istio-cni", "--wait"])?;
-    if let Some(node) = target.node() {
-        let chain = node.places().run().join("cni/10-meltemi.conflist");
+    if let Some(run) = run(&target) {
+        let chain = run.join("cni/10-meltemi.conflist");
         let text = std::fs::read_to_string(chain).context("the chain of the node")?;
         ensure!(!text.contains("meltemi-cni"), "{text}");
     }
