@@ -77,6 +77,18 @@ macro_rules! layered_message {
                     }, )*
                 }
             }
+
+            /// This, without the fields that equal those of `base`.
+            #[must_use]
+            pub fn without(self, base: &Self) -> Self {
+                Self {
+                    $( $field: if self.$field == base.$field {
+                        Default::default()
+                    } else {
+                        self.$field
+                    }, )*
+                }
+            }
         }
     };
 }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 /// Where the mesh needs more than the spec (Node, Namespace, Endpoints), `T` is the
 /// whole Kubernetes type with its own metadata emptied: [`Meta`] has it. Of a Pod and of
 /// an EndpointSlice it is what the mesh reads.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource<T> {
     /// Who it is.
     pub meta: Meta,

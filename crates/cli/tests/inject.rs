@@ -44,7 +44,7 @@ fn cases() -> PathBuf {
 
 #[test]
 fn goldens_are_as_they_were_and_stay_so_when_injected_again() {
-    for case in ["sidecar", "gateway", "mixed", "override"] {
+    for case in ["sidecar", "gateway", "mixed", "override", "proxy-config"] {
         let dir = cases().join(case);
         let input = std::fs::read_to_string(dir.join("input.yaml")).unwrap();
         let once = out(&inject(&[], &input));
@@ -127,6 +127,86 @@ fn a_template_of_plain_yaml_is_laid_over_the_built_in_one() {
         .find(|v| v["name"] == "workload-socket")
         .unwrap();
     assert_eq!(socket["csi"]["driver"], "csi.spiffe.io");
+}
+
+/// A variable of the proxy of a pod, and the end of its image.
+fn of_proxy(pod: &Value, variable: &str) -> (Value, String) {
+    let proxy = pod["spec"]["initContainers"].as_array().unwrap();
+    let proxy = proxy.iter().find(|c| c["name"] == "istio-proxy").unwrap();
+    let all = proxy["env"].as_array().unwrap();
+    let value = all.iter().find(|one| one["name"] == variable);
+    let value = value.map_or(Value::Null, |one| one["value"].clone());
+    let image = proxy["image"].as_str().unwrap();
+    (value, image.rsplit('/').next().unwrap().to_owned())
+}
+
+#[test]
+fn a_proxy_config_counts_by_its_level() {
+    let input = std::fs::read_to_string(cases().join("proxy-config/input.yaml")).unwrap();
+    let made = documents(&out(&inject(&[], &input)));
+    let pod = |name: &str| {
+        let is_it = |one: &&Value| one["kind"] == "Pod" && one["metadata"]["name"] == name;
+        made.iter().find(is_it).unwrap()
+    };
+    for (name, variable, expected, image) in [
+        ("web", "LEVEL", json!("workload"), "proxyv2:latest-debug"),
+        ("web", "OF_MESH", json!("yes"), "proxyv2:latest-debug"),
+        ("web", "OF_NAMESPACE", json!("yes"), "proxyv2:latest-debug"),
+        ("web", "OF_ANNOTATION", json!("yes"), "proxyv2:latest-debug"),
+        ("web", "NEVER", json!(null), "proxyv2:latest-debug"),
+        (
+            "other",
+            "LEVEL",
+            json!("namespace"),
+            "proxyv2:latest-distroless",
+        ),
+        (
+            "elsewhere",
+            "LEVEL",
+            json!("mesh"),
+            "proxyv2:latest-distroless",
+        ),
+        (
+            "elsewhere",
+            "OF_NAMESPACE",
+            json!(null),
+            "proxyv2:latest-distroless",
+        ),
+    ] {
+        let got = of_proxy(pod(name), variable);
+        assert_eq!(got, (expected, image.to_owned()), "{name} {variable}");
+    }
+    for (name, threads) in [("web", 4), ("other", 2), ("elsewhere", 1)] {
+        let (config, _) = of_proxy(pod(name), "PROXY_CONFIG");
+        let config: Value = serde_json::from_str(config.as_str().unwrap()).unwrap();
+        assert_eq!(config["concurrency"], threads, "{name}");
+    }
+    // What names no namespace is of the one that is said.
+    let input = input.replace("  namespace: shop\n", "");
+    let made = documents(&out(&inject(&["--namespace", "till"], &input)));
+    let elsewhere = made
+        .iter()
+        .find(|one| one["metadata"]["name"] == "elsewhere");
+    let level = of_proxy(elsewhere.unwrap(), "LEVEL").0;
+    assert_eq!(level, "namespace");
+}
+
+#[test]
+fn a_proxy_config_that_cannot_be_used_stops_all() {
+    let input = "apiVersion: networking.istio.io/v1beta1\nkind: ProxyConfig\n\
+                 metadata: {name: a}\nspec: {concurrency: -1}\n---\napiVersion: v1\nkind: Pod\n\
+                 metadata: {name: p}\nspec: {containers: [{name: c}]}\n";
+    let output = inject(&[], input);
+    let notes = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        (output.status.code(), output.stdout.len()),
+        (Some(1), 0),
+        "{notes}"
+    );
+    assert!(
+        notes.contains("ProxyConfig default/a spec.concurrency"),
+        "{notes}"
+    );
 }
 
 /// The objects of a text, lists opened.

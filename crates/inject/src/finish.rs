@@ -24,6 +24,8 @@ pub(crate) struct Work<'a> {
     pub(crate) proxy: &'a ProxyConfig,
     /// The settings of the injector.
     pub(crate) settings: &'a Settings,
+    /// What the webhook's address says.
+    pub(crate) variables: &'a BTreeMap<String, String>,
     /// The pod as it is so far.
     pub(crate) pod: Value,
 }
@@ -31,8 +33,7 @@ pub(crate) struct Work<'a> {
 impl Work<'_> {
     /// The mesh's own port of the agent.
     fn status_port(&self) -> i64 {
-        let proxy = self.settings.mesh.proxy_config();
-        proxy.status_port.unwrap_or(15020)
+        self.settings.proxy.status_port.unwrap_or(15020)
     }
 }
 
@@ -71,7 +72,7 @@ fn cluster_variables(work: &Work<'_>) -> BTreeMap<String, String> {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value));
     let mut all: BTreeMap<String, String> = all.collect();
-    all.extend(work.settings.variables.clone());
+    all.extend(work.variables.clone());
     all.retain(|_, value| !value.is_empty());
     all
 }

@@ -5,6 +5,7 @@
 //! * [`inject`]: the pod with it: templates laid over the pod (`template`, `overlay`), the user's
 //!   own words over these, then probes, metrics and order (`finish`).
 //! * [`patch`]: the difference.
+//! * [`answer`]: all of it for an AdmissionReview.
 //!
 //! Pure: the webhook and `meltemi inject` call the same function.
 #![deny(missing_docs)]
@@ -20,6 +21,7 @@ mod pod;
 mod proxy_config;
 mod quantity;
 mod refusal;
+mod review;
 mod settings;
 mod template;
 mod values;
@@ -29,13 +31,26 @@ pub use decide::{Decision, INJECT, Rule, decide};
 pub use owner::Owner;
 pub use patch::patch;
 pub use refusal::Refusal;
-pub use settings::{Native, Settings, TrustBundles};
+pub use review::{Answer, Fate, Given, answer};
+pub use settings::{Native, ProxyConfigs, Settings, TrustBundles};
 pub use values::Values;
 
 use context::Context;
 use finish::Work;
 use pod::{LISTS, PROXY};
 use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Where a pod is to live.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The workload that it belongs to.
+    pub owner: &'a Owner,
+    /// Its namespace, whether or not its metadata says so.
+    pub namespace: &'a str,
+    /// Variables of the proxy that the webhook's address says, over those of the values.
+    pub variables: &'a BTreeMap<String, String>,
+}
 
 /// The pod (or the template of one) with its proxy.
 ///
@@ -43,14 +58,14 @@ use serde_json::Value;
 ///
 /// # Errors
 /// Why the pod is refused: an annotation, or the injector's settings, cannot be used.
-pub fn inject(settings: &Settings, owner: &Owner, pod: &Value) -> Result<Value, Refusal> {
+pub fn inject(settings: &Settings, place: Place<'_>, pod: &Value) -> Result<Value, Refusal> {
     annotations::check(pod)?;
-    let proxy = proxy_config::effective(&settings.mesh, pod)?;
+    let proxy = proxy_config::effective(settings, place.namespace, pod)?;
     let seen = stripped(pod, settings)?;
     let context = Context {
         settings,
         pod: &seen,
-        owner,
+        owner: place.owner,
         proxy: &proxy,
     };
     let mut fragments = template::fragments(&context)?;
@@ -74,6 +89,7 @@ pub fn inject(settings: &Settings, owner: &Owner, pod: &Value) -> Result<Value, 
         template: &template,
         proxy: &proxy,
         settings,
+        variables: place.variables,
         pod: made,
     })
 }
@@ -96,7 +112,7 @@ fn stripped(pod: &Value, settings: &Settings) -> Result<Value, Refusal> {
         let users = saved.get(list).and_then(Value::as_array);
         containers.extend(users.into_iter().flatten().cloned());
     }
-    let port = settings.mesh.proxy_config().status_port.unwrap_or(15020);
+    let port = settings.proxy.status_port.unwrap_or(15020);
     let annotations = pod::annotations_mut(&mut seen);
     if annotations.get("prometheus.io/port") == Some(&Value::String(port.to_string())) {
         annotations.retain(|key, _| !key.starts_with("prometheus.io/"));

@@ -1,9 +1,12 @@
 //! What the injector is told once, for all pods.
 
 use crate::values::Values;
-use meltemi_api::mesh_config::MeshConfig;
+use meltemi_api::Resource;
+use meltemi_api::mesh_config::{MeshConfig, ProxyConfig};
+use meltemi_api::networking::proxy_config as object;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The settings of an injector.
 #[derive(Clone, Debug)]
@@ -11,7 +14,11 @@ pub struct Settings {
     /// The charts' values.
     pub values: Values,
     /// Mesh configuration, the defaults included.
-    pub mesh: MeshConfig,
+    pub(crate) mesh: MeshConfig,
+    /// What it says of every proxy.
+    pub(crate) proxy: ProxyConfig,
+    /// ProxyConfigs of the mesh, in any order.
+    pub proxy_configs: ProxyConfigs,
     /// Whether pods that do not say get a native sidecar.
     pub native: Native,
     /// The oldest kubelet's minor version: native sidecars are there from 33 on.
@@ -20,9 +27,10 @@ pub struct Settings {
     pub compliance: String,
     /// The root certificate comes from a ClusterTrustBundle instead of a ConfigMap.
     pub trust_bundles: TrustBundles,
-    /// Variables of the proxy that the webhook's address names, over those of the values.
-    pub variables: BTreeMap<String, String>,
 }
+
+/// ProxyConfigs as users wrote them.
+pub type ProxyConfigs = Arc<Vec<Arc<Resource<object::ProxyConfig>>>>;
 
 /// Whether the proxy is a native sidecar: an init container that stays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,12 +83,13 @@ impl Settings {
             .merge(mesh);
         Self {
             values,
+            proxy: mesh.proxy_config(),
             mesh,
+            proxy_configs: ProxyConfigs::default(),
             native,
             kubelet_minor: NATIVE_SINCE,
             compliance,
             trust_bundles,
-            variables: BTreeMap::new(),
         }
     }
 

@@ -10,7 +10,6 @@ mod body;
 mod bundle;
 mod injector;
 mod place;
-mod review;
 
 pub(crate) use bundle::Bundle;
 pub(crate) use injector::Injector;
@@ -24,14 +23,15 @@ use body::{Budget, Refused};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use meltemi_ca::{Asks, Connection, Limits, Tls, listen};
+use meltemi_inject::{Answer, Fate};
 use meltemi_kube::{InjectorSource, Told};
 use meltemi_runtime::drain::Drain;
 use meltemi_runtime::ready::Gate;
 use meltemi_runtime::tasks::Tasks;
-use review::Answer;
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -41,6 +41,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// An API server keeps a connection that it does not use for 90 seconds; who sends no question for
 /// longer than that is nobody.
 const IDLE: Duration = Duration::from_secs(120);
+/// A question of so many bytes is answered within a millisecond, where it was read.
+const SMALL: usize = 32 << 10;
 /// How long it goes on after a drain has begun.
 const LINGER: Duration = Duration::from_secs(2);
 /// What one address may hold open: a busy API server asks hundreds of questions at once.
@@ -201,7 +203,7 @@ async fn inject(
     metrics::histogram!("sidecar_injection_time_seconds").record(took.as_secs_f64());
     match answered {
         Ok(Ok(answer)) => {
-            answer.count();
+            count(answer.fate);
             let kind = [(header::CONTENT_TYPE, "application/json")];
             (kind, answer.body).into_response()
         }
@@ -227,12 +229,33 @@ async fn answer(
     }
     let variables = place::variables(request.uri().path()).map_err(Refused::Place)?;
     let body = shared.budget.read(peer.ip(), request.into_body()).await?;
+    let is_small = body.bytes.len() <= SMALL;
     let settings = shared.injector.settings();
+    let answer = move || meltemi_inject::answer(&body.bytes, &settings, &variables);
+    if is_small {
+        // Another thread would cost more than the answer.
+        return catch_unwind(AssertUnwindSafe(answer)).map_err(|_panicked| Refused::Broken);
+    }
     let permit = shared.cores.acquire().await;
     let _permit = permit.map_err(|_closed| Refused::Broken)?;
     // Large pods take milliseconds, in which this thread would serve nobody else.
-    let done = tokio::task::spawn_blocking(move || review::answer(&body, settings, variables));
-    done.await.map_err(|_panicked| Refused::Broken)
+    tokio::task::spawn_blocking(answer)
+        .await
+        .map_err(|_panicked| Refused::Broken)
+}
+
+/// Counts an answer, by Istio's names.
+fn count(fate: Fate) {
+    match fate {
+        Fate::Injected => metrics::counter!("sidecar_injection_success_total").increment(1),
+        Fate::Skipped(rule) => {
+            if let Some(rule) = rule {
+                tracing::debug!(%rule, "a pod was not injected");
+            }
+            metrics::counter!("sidecar_injection_skip_total").increment(1);
+        }
+        Fate::Refused => metrics::counter!("sidecar_injection_failure_total").increment(1),
+    }
 }
 
 /// Whether it says that it is JSON; parameters may follow.

@@ -22,6 +22,8 @@ pub mod target;
 pub mod visibility;
 pub mod workload;
 
+use meltemi_api::Resource;
+use meltemi_api::networking::proxy_config::ProxyConfig;
 use meltemi_types::{Diagnostic, ProxyKind};
 use std::sync::Arc;
 
@@ -67,6 +69,8 @@ pub struct Snapshot {
     pub gateways: Arc<GatewayIndex>,
     /// Authentication and authorization policies.
     pub security: Arc<SecurityIndex>,
+    /// ProxyConfigs as users wrote them; injection alone looks at them.
+    pub proxy_configs: Arc<Vec<Arc<Resource<ProxyConfig>>>>,
     /// What is wrong with the objects and between them, sorted.
     pub diagnostics: Arc<[Diagnostic]>,
 }

@@ -53,6 +53,7 @@ pub(crate) struct Dirty {
     pub(crate) sidecars: bool,
     pub(crate) gateways: bool,
     pub(crate) security: bool,
+    pub(crate) proxy_configs: bool,
     pub(crate) diagnostics: bool,
 }
 
@@ -72,6 +73,7 @@ impl Dirty {
             sidecars: true,
             gateways: true,
             security: true,
+            proxy_configs: true,
             diagnostics: true,
         }
     }
@@ -122,9 +124,9 @@ impl Dirty {
             Object::WorkloadEntry(entry) => self.by_workload(world, &entry.meta.object),
             // A template has no effect before workloads register themselves.
             Object::WorkloadGroup(_) => {}
+            Object::ProxyConfig(_) => self.proxy_configs = true,
             // Read and checked, but nothing is made of them yet.
             Object::EnvoyFilter(_)
-            | Object::ProxyConfig(_)
             | Object::Telemetry(_)
             | Object::WasmPlugin(_)
             | Object::TrafficExtension(_) => {}

@@ -139,6 +139,10 @@ impl Registry {
         if dirty.security {
             keep(&mut next.security, ingest::security::index(&self.world));
         }
+        if dirty.proxy_configs {
+            let all = self.world.proxy_configs.values().cloned().collect();
+            keep(&mut next.proxy_configs, all);
+        }
         if dirty.routes || dirty.policies {
             let routes = self.routes.index(&self.world, &next.mesh, &next.policies);
             keep(&mut next.routes, routes);

@@ -13,6 +13,7 @@ use meltemi_api::kubernetes::{EndpointSlice, Pod};
 use meltemi_api::mesh_config::MeshConfig;
 use meltemi_api::networking::destination_rule::DestinationRule;
 use meltemi_api::networking::gateway::Gateway;
+use meltemi_api::networking::proxy_config::ProxyConfig;
 use meltemi_api::networking::service_entry::ServiceEntry;
 use meltemi_api::networking::sidecar::Sidecar;
 use meltemi_api::networking::virtual_service::VirtualService;
@@ -50,6 +51,7 @@ pub(crate) struct World {
     pub(crate) authorization_policies: Table<AuthorizationPolicy>,
     pub(crate) request_authentications: Table<RequestAuthentication>,
     pub(crate) mesh_configs: Table<MeshConfig>,
+    pub(crate) proxy_configs: Table<ProxyConfig>,
     /// Objects whose newest text cannot be used, whether or not there is a good version.
     pub(crate) broken: BTreeMap<Arc<ObjectRef>, Arc<Broken>>,
     findings: BTreeMap<Arc<str>, Arc<[Diagnostic]>>,
@@ -82,7 +84,6 @@ macro_rules! tables {
                         .map(Object::$kind),)*
                     // Read and checked, but nothing is made of them yet.
                     Object::EnvoyFilter(_)
-                    | Object::ProxyConfig(_)
                     | Object::Telemetry(_)
                     | Object::WasmPlugin(_)
                     | Object::TrafficExtension(_) => None,
@@ -128,6 +129,7 @@ tables! {
     AuthorizationPolicy => authorization_policies,
     RequestAuthentication => request_authentications,
     MeshConfig => mesh_configs,
+    ProxyConfig => proxy_configs,
 }
 
 impl World {

@@ -1,6 +1,7 @@
 //! `meltemi inject`: workloads in files get their proxy by the control plane's own code.
 
 mod ordered;
+mod proxies;
 mod settings;
 mod webhook;
 mod workload;
@@ -9,16 +10,19 @@ use crate::args::inject::{Inject, Output, Path as Way};
 use crate::failure::{Answer, FINE, Failure, NEGATIVE, UNREADABLE};
 use crate::input;
 use meltemi_api::yaml::{Source, read_as};
-use meltemi_inject::{Decision, Settings, decide, inject, patch};
+use meltemi_inject::{Decision, Place, Settings, decide, inject, patch};
 use ordered::{Ordered, Text};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use workload::Workload;
 
 /// Injects the workloads of a file.
 pub(crate) fn run(args: &Inject) -> Result<Answer, Failure> {
-    let settings = settings::read(args)?;
+    let mut settings = settings::read(args)?;
     let mut all = Vec::new();
     let texts = input::texts(std::slice::from_ref(&args.filename))?;
+    let found = proxies::read_all(&texts, &args.namespace)?;
+    settings.proxy_configs = found.objects;
     for (name, bytes) in &texts {
         let unreadable = |why: String| Failure::new(UNREADABLE, format!("{name}: {why}"));
         let text = std::str::from_utf8(bytes).map_err(|e| unreadable(e.to_string()))?;
@@ -29,8 +33,8 @@ pub(crate) fn run(args: &Inject) -> Result<Answer, Failure> {
     let mut run = Run {
         args,
         settings,
-        notes: Vec::new(),
-        refused: false,
+        refused: found.is_broken,
+        notes: found.notes,
         patches: String::new(),
     };
     for document in &mut all {
@@ -171,7 +175,12 @@ impl Run<'_> {
                 .push(format!("info: {name} not injected: {rule}"));
             return;
         }
-        match inject(&self.settings, &workload.owner, &pod) {
+        let place = Place {
+            owner: &workload.owner,
+            namespace,
+            variables: &BTreeMap::new(),
+        };
+        match inject(&self.settings, place, &pod) {
             Ok(after) => {
                 let before = object.clone();
                 workload.put(object, after);

@@ -1,18 +1,15 @@
-//! The settings that pods are injected by: the injector's ConfigMap, the mesh configuration in force
-//! and the oldest kubelet. Made when one of them is new, never for a pod.
+//! The settings that pods are injected by: the injector's ConfigMap, the mesh configuration and the
+//! ProxyConfigs in force, and the oldest kubelet. Made when one of them is new, never for a pod.
 
 use crate::plane::Plane;
 use meltemi_api::yaml::{Source, read_as};
-use meltemi_inject::{Settings, Values};
+use meltemi_inject::{Given, ProxyConfigs, Settings, Values};
 use meltemi_kube::Told;
 use meltemi_model::mesh::Mesh;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
-
-/// Settings, or why there are none.
-pub(crate) type Given = Result<Arc<Settings>, Arc<str>>;
 
 /// Makes the settings.
 pub(crate) struct Injector {
@@ -27,6 +24,7 @@ pub(crate) struct Injector {
 /// What was made, and of what.
 pub(crate) struct Made {
     mesh: Arc<Mesh>,
+    proxies: ProxyConfigs,
     told: Told,
     kubelet: Option<u32>,
     /// The values that were good last.
@@ -37,12 +35,14 @@ pub(crate) struct Made {
 impl Injector {
     /// The settings that hold now.
     pub(crate) fn settings(&self) -> Given {
-        let mesh = self.plane.snapshot().mesh.clone();
+        let snapshot = self.plane.snapshot();
+        let (mesh, proxies) = (snapshot.mesh.clone(), snapshot.proxy_configs.clone());
         let kubelet = *self.kubelet.borrow();
         let told = self.told.borrow().clone();
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(made) = &*made
             && Arc::ptr_eq(&made.mesh, &mesh)
+            && Arc::ptr_eq(&made.proxies, &proxies)
             && made.kubelet == kubelet
             && same(&made.told, &told)
         {
@@ -53,6 +53,7 @@ impl Injector {
         let given = values.clone().map(|values| {
             let mesh = mesh.config.as_ref().clone();
             let mut settings = Settings::new(values, mesh, &BTreeMap::new());
+            settings.proxy_configs = proxies.clone();
             if let Some(minor) = kubelet {
                 settings.kubelet_minor = minor;
             }
@@ -60,6 +61,7 @@ impl Injector {
         });
         *made = Some(Made {
             mesh,
+            proxies,
             told,
             kubelet,
             values,

@@ -123,7 +123,7 @@ const LATER: &[(&str, &str)] = &[
     ),
     (
         "ProxyConfig",
-        "Read and checked; the agent and the injector will use it.",
+        "No resource of Envoy shows it: it reaches pods when they are injected, `crates/cli/tests/inject/proxy-config`.",
     ),
     (
         "Telemetry",

@@ -4,43 +4,35 @@
 //! A pod that cannot be injected is refused with what is wrong, because it would run outside of the
 //! mesh. What is far beyond a pod that an API server keeps is refused before it is worked on.
 
-use super::body::Question;
-use super::injector::Given;
+use crate::{Decision, Owner, Place, Refusal, Rule, Settings, decide, inject, patch};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use meltemi_inject::{Decision, Owner, Refusal, decide, inject, patch};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Settings, or why there are none.
+pub type Given = Result<Arc<Settings>, Arc<str>>;
+
 /// What becomes of the pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub enum Fate {
     /// It gets a proxy, or had it already.
     Injected,
-    /// It stays as it is.
-    Skipped,
+    /// It stays as it is, by this rule; by none where the object is no pod.
+    Skipped(Option<Rule>),
     /// It is not created.
     Refused,
 }
 
 /// An answer to the API server.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) body: Vec<u8>,
-    fate: Fate,
-}
-
-impl Answer {
-    /// Counts it, by Istio's names.
-    pub(super) fn count(&self) {
-        match self.fate {
-            Fate::Injected => metrics::counter!("sidecar_injection_success_total").increment(1),
-            Fate::Skipped => metrics::counter!("sidecar_injection_skip_total").increment(1),
-            Fate::Refused => metrics::counter!("sidecar_injection_failure_total").increment(1),
-        }
-    }
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// An AdmissionReview as JSON.
+    pub body: Vec<u8>,
+    /// What it says.
+    pub fate: Fate,
 }
 
 #[derive(Deserialize)]
@@ -76,13 +68,12 @@ const ANNOTATIONS: usize = 256 << 10;
 /// No pod of anybody has more containers, volumes or owners.
 const MOST: usize = 1000;
 
-/// Answers a review. `variables` are those that the webhook's address says.
-pub(super) fn answer(
-    question: &Question,
-    settings: Given,
-    variables: BTreeMap<String, String>,
-) -> Answer {
-    let review: Review = match serde_json::from_slice(&question.bytes) {
+/// Answers a review of any bytes. `variables` are those that the webhook's address says.
+///
+/// There is always an answer; one to what is no review refuses, and says why.
+#[must_use]
+pub fn answer(question: &[u8], settings: &Given, variables: &BTreeMap<String, String>) -> Answer {
+    let review: Review = match serde_json::from_slice(question) {
         Ok(review) => review,
         Err(error) => {
             let why = format!("the body is no AdmissionReview: {error}");
@@ -96,7 +87,7 @@ pub(super) fn answer(
     let uid = asked.uid.clone();
     if !asked.kind.kind.is_empty() && asked.kind.kind != "Pod" {
         let answer = json!({"uid": uid, "allowed": true});
-        return written(&version, answer, Fate::Skipped);
+        return written(&version, answer, Fate::Skipped(None));
     }
     match fate(asked, settings, variables) {
         Ok((Fate::Injected, changes)) if !changes.is_empty() => {
@@ -114,8 +105,8 @@ pub(super) fn answer(
 /// What becomes of the pod, and the changes that make it so.
 fn fate(
     asked: Asked,
-    settings: Given,
-    variables: BTreeMap<String, String>,
+    settings: &Given,
+    variables: &BTreeMap<String, String>,
 ) -> Result<(Fate, Vec<Value>), String> {
     let Asked {
         namespace,
@@ -127,21 +118,18 @@ fn fate(
         return Err("the request has no object; injection is for the creation of pods".to_owned());
     }
     sane(&pod)?;
-    let settings = settings.map_err(|why| why.to_string())?;
+    let settings = settings.as_ref().map_err(ToString::to_string)?;
     complete(&mut pod, &namespace);
     if let Decision::Skip(rule) = decide(&pod, &namespace, &settings.values) {
-        tracing::debug!(namespace, pod = name(&pod), %rule, "a pod was not injected");
-        return Ok((Fate::Skipped, Vec::new()));
+        return Ok((Fate::Skipped(Some(rule)), Vec::new()));
     }
-    let settings = match variables.is_empty() {
-        true => settings,
-        false => {
-            let mut here = settings.as_ref().clone();
-            here.variables = variables;
-            Arc::new(here)
-        }
+    let owner = Owner::of_pod(&pod);
+    let place = Place {
+        owner: &owner,
+        namespace: &owner.namespace,
+        variables,
     };
-    let made = inject(&settings, &Owner::of_pod(&pod), &pod);
+    let made = inject(settings, place, &pod);
     let made = made.map_err(|refusal| said(&refusal, &namespace, &pod))?;
     Ok((Fate::Injected, patch(&pod, &made)))
 }
