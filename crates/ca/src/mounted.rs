@@ -58,6 +58,12 @@ impl Mounted {
             roots,
         })
     }
+
+    /// The roots in PEM, and nothing that somebody put beside them.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        self.roots.iter().map(path::pem_of).collect()
+    }
 }
 
 #[cfg(test)]
@@ -88,7 +94,9 @@ mod tests {
     fn what_is_mounted_is_shown_when_a_root_vouches_for_it() {
         let (one, other) = (authority(), authority());
         let (chain, key) = files(&one);
-        let good = Mounted::read(&chain, &key, &one.pem().roots, now()).unwrap();
+        let beside = format!("{}{}", key.expose(), one.pem().roots);
+        let good = Mounted::read(&chain, &key, &beside, now()).unwrap();
+        assert_eq!(good.pem(), one.pem().roots, "a key goes nowhere");
         let tls = Tls::trusting(&good.leaf, (&good.roots, &Revoked::default())).unwrap();
         let strange = Mounted::read(&chain, &key, &other.pem().roots, now());
         assert!(matches!(strange, Err(Error::NoRoot)));

@@ -66,6 +66,8 @@ pub(crate) struct Secure {
     /// What signs certificates of workloads; none when agents ask somebody else.
     signs: Option<Signs>,
     roots: watch::Receiver<Arc<str>>,
+    /// Who vouches for the certificate that is shown, whoever has signed it.
+    vouches: watch::Receiver<Arc<str>>,
     lifetimes: Lifetimes,
 }
 
@@ -133,6 +135,11 @@ impl Secure {
         let (show, tls) = watch::channel(None);
         let (sign, signs) = watch::channel(None);
         let (publish, roots) = watch::channel(Arc::from(""));
+        let (vouch, vouches) = watch::channel(Arc::from(""));
+        let vouches = match &config.signer {
+            Signer::Elsewhere(_) => vouches,
+            Signer::Own | Signer::Cluster(_) => roots.clone(),
+        };
         let signing = &config.signing;
         let gate = |_| readiness.gate("certificate");
         let keeper = config
@@ -142,6 +149,7 @@ impl Secure {
                 Signer::Elsewhere(files) => Keeping::Mounted(Shown {
                     files: files.clone(),
                     tls: show,
+                    vouches: vouch,
                     gate,
                 }),
                 Signer::Own | Signer::Cluster(_) => Keeping::Own(Box::new(Keeper {
@@ -182,6 +190,7 @@ impl Secure {
                 Signer::Own | Signer::Cluster(_) => Some(Signs::Own(signs)),
             },
             roots,
+            vouches,
             lifetimes: signing.lifetimes,
         }
     }
@@ -250,7 +259,7 @@ impl Secure {
             client: cluster.client.clone(),
             namespace: config.namespace.to_string(),
             me: candidate(config),
-            roots: self.roots.clone(),
+            roots: self.vouches.clone(),
             restores: cluster.restores.clone(),
         });
         Some(Webhook {
@@ -287,6 +296,7 @@ impl Secure {
             authority,
             signs,
             roots,
+            vouches: _,
             lifetimes,
         } = self;
         let (Some(keeper), Some(socket)) = (keeper, socket) else {

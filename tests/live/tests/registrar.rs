@@ -13,13 +13,18 @@ use meltemi_testkit::openssl::{Csr, Openssl, P256, Signer};
 use meltemi_testkit::paths::Scratch;
 use meltemi_testkit::reviews::{Token, Verdict};
 use meltemi_testkit::wait;
-use serde_json::Value;
+use meltemi_testkit::webhooks::Hook;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use tonic::Code;
 
 const ID: &str = "subjectAltName=critical,URI:spiffe://cluster.local/ns/shop/sa/web";
 const SIGNER: &str = "example.com/mesh";
+const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const ROOT: &str = "/api/v1/namespaces/istio-system/configmaps/istio-ca-root-cert";
+const INJECTOR: &str = "/api/v1/namespaces/istio-system/configmaps/istio-sidecar-injector";
 const RA: [(&str, &str); 3] = [
     ("EXTERNAL_CA", "ISTIOD_RA_KUBERNETES_API"),
     ("K8S_SIGNER", SIGNER),
@@ -324,5 +329,61 @@ async fn a_control_plane_without_an_authority_shows_what_is_mounted() -> Result<
         Ok((shown >= 2).then_some(()))
     })?;
     caller(Some(&pod()))?.connect().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_webhook_is_believed_by_the_root_of_what_is_mounted() -> Result<()> {
+    const HOOKS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+    let scratch = Scratch::new("registrar-bundle-files")?;
+    let openssl = Openssl::new(scratch.path());
+    let root = openssl.root("elsewhere")?;
+    let csr = openssl.p256()?;
+    let names = "subjectAltName=DNS:istiod.istio-system.svc\nextendedKeyUsage=serverAuth\n";
+    openssl.write("tls.crt", &openssl.sign(&csr, &root, names)?)?;
+    openssl.write("tls.key", &csr.key)?;
+    // What lies beside a root goes nowhere.
+    openssl.write("ca.crt", &format!("{}{}", csr.key, root.certificate))?;
+    let file = |name: &str| scratch.path().join(name).display().to_string();
+    let flags = [
+        "--enable-ca-server=false".to_owned(),
+        "--httpsAddr=127.0.0.1:0".to_owned(),
+        format!("--tlsCertFile={}", file("tls.crt")),
+        format!("--tlsKeyFile={}", file("tls.key")),
+        format!("--caCertFile={}", file("ca.crt")),
+    ];
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let at = format!("{HOOKS}/istio-sidecar-injector");
+    let hooks = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+        "metadata": {
+            "name": "istio-sidecar-injector", "resourceVersion": "1",
+            "labels": {"istio.io/rev": "default"},
+        },
+        "webhooks": [{
+            "name": "namespace.sidecar-injector.istio.io", "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+            "clientConfig": {"service": {"name": "istiod", "namespace": "istio-system"}},
+        }],
+    });
+    let citadel = Citadel::start_prepared("registrar-bundle", &flags, |stage| {
+        stage.reviews.put(&at, hooks);
+        stage.reviews.put(INJECTOR, json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "data": {"values": "{}"},
+            "metadata": {"name": "istio-sidecar-injector", "namespace": "istio-system", "resourceVersion": "1"},
+        }));
+        Ok(())
+    })?;
+    let bundle = wait::until("the bundle", SOON, || {
+        let hooks = citadel.reviews.object(&at).context("no webhooks")?;
+        let bundle = hooks.pointer("/webhooks/0/clientConfig/caBundle");
+        Ok(bundle.and_then(Value::as_str).map(ToOwned::to_owned))
+    })?;
+    let bundle = citadel.openssl.from_base64(&bundle)?;
+    ensure!(bundle == root.certificate, "{bundle}");
+    // It is somebody else's to tell the namespaces.
+    let told = citadel.reviews.object(ROOT);
+    ensure!(told.is_none(), "a root was published: {told:?}");
+    Hook::connect(citadel.plane.webhook()?, &bundle, LOCALHOST).await?;
     Ok(())
 }

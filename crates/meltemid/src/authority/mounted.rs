@@ -39,6 +39,9 @@ pub(crate) struct Shown {
     pub(crate) files: ServingFiles,
     /// What the TLS server shows; `None` until there is something.
     pub(crate) tls: watch::Sender<Option<Arc<Tls>>>,
+    /// Who vouches for what is shown, for those who must be told (the API server); the namespaces
+    /// learn it of somebody else.
+    pub(crate) vouches: watch::Sender<Arc<str>>,
     /// Opened with the first certificate.
     pub(crate) gate: Gate,
 }
@@ -88,7 +91,9 @@ impl Shown {
             source,
         };
         let mounted = Mounted::read(&read.chain, &read.key, &read.roots, clock::wall());
-        let Mounted { leaf, roots } = mounted.map_err(unusable)?;
+        let mounted = mounted.map_err(unusable)?;
+        let vouches = mounted.pem();
+        let Mounted { leaf, roots } = mounted;
         let trust = (&roots[..], &Revoked::default());
         let tls = match shown.take() {
             None => {
@@ -113,6 +118,7 @@ impl Shown {
             "xDS is served over TLS with a certificate of somebody else"
         );
         *shown = Some((read, tls));
+        self.vouches.send_replace(vouches.into());
         Ok(())
     }
 
