@@ -1,7 +1,8 @@
 //! The flags of `istio-iptables` as a table: long and short form, environment variable, meaning.
 //!
 //! Every flag has a variable, its name in capitals unless the table says another; what is empty
-//! counts as not said. Three settings have a variable only: scripts of virtual machines use them.
+//! counts as not said. Some settings have a variable only: scripts of
+//! virtual machines and the injector use them.
 
 use std::collections::BTreeMap;
 
@@ -98,7 +99,7 @@ const fn named(flag: Flag, name: &'static str) -> Flag {
 }
 
 /// All of them.
-pub const FLAGS: [Flag; 36] = [
+pub const FLAGS: [Flag; 37] = [
     value(
         "envoy-port",
         'p',
@@ -239,6 +240,10 @@ pub const FLAGS: [Flag; 36] = [
     variable(
         "ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE",
         "Groups whose traffic is not captured",
+    ),
+    variable(
+        "IPTABLES_TRACE_LOGGING",
+        "Packets that rules decide on are told to NFLOG group 1337",
     ),
     variable("ENVOY_USER", "The user whose id -u is by default"),
 ];

@@ -6,7 +6,9 @@
 //! known again only when they are wanted now too.
 
 use crate::plan::Plan;
-use crate::rule::{Action, Chain, Family, Match, Owner, Protocol, Rule, State, TABLES};
+use crate::rule::{
+    Action, Chain, Family, Match, Owner, Protocol, Rule, State, TABLES, TOLD, TOLD_BYTES, prefix,
+};
 use crate::saved::Saved;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -142,7 +144,8 @@ pub(crate) fn chains_of(rule: &Rule) -> Vec<Chain> {
         | Action::Mark(_)
         | Action::SaveMark
         | Action::RestoreMark
-        | Action::Zone(_) => None,
+        | Action::Zone(_)
+        | Action::Tell(_, _) => None,
     };
     let chains = [Some(rule.chain), target].into_iter().flatten();
     chains.filter(|chain| !chain.is_built_in()).collect()
@@ -214,6 +217,10 @@ fn target(action: Action) -> String {
         Action::SaveMark => "CONNMARK --save-mark".to_owned(),
         Action::RestoreMark => "CONNMARK --restore-mark".to_owned(),
         Action::Zone(zone) => format!("CT --zone {zone}"),
+        Action::Tell(chain, word) => {
+            let prefix = prefix(chain, word);
+            format!("NFLOG --nflog-prefix {prefix} --nflog-group {TOLD} --nflog-size {TOLD_BYTES}")
+        }
     }
 }
 

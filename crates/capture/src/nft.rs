@@ -6,7 +6,10 @@
 
 use crate::iptables::chains_of;
 use crate::plan::Plan;
-use crate::rule::{Action, Chain, Family, Match, Owner, Protocol, Rule, State, TABLES, Table};
+use crate::rule::{
+    Action, Chain, Family, Match, Owner, Protocol, Rule, State, TABLES, TOLD, TOLD_BYTES, Table,
+    prefix,
+};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -259,6 +262,10 @@ fn statement(rule: &Rule) -> String {
         Action::SaveMark => "ct mark set meta mark".to_owned(),
         Action::RestoreMark => "meta mark set ct mark".to_owned(),
         Action::Zone(zone) => format!("ct zone set {zone}"),
+        Action::Tell(chain, word) => {
+            let prefix = prefix(chain, word);
+            format!("log prefix \"{prefix}\" group {TOLD} snaplen {TOLD_BYTES}")
+        }
     }
 }
 

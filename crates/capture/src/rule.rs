@@ -160,11 +160,43 @@ pub(crate) enum Action {
     Drop,
     Jump(Chain),
     Redirect(u16),
-    Tproxy { port: u16, mark: u32 },
+    Tproxy {
+        port: u16,
+        mark: u32,
+    },
     Mark(u32),
     SaveMark,
     RestoreMark,
     Zone(u16),
+    /// Says what the next rule, which matches the same, is going to do; the packet goes on.
+    Tell(Chain, &'static str),
+}
+
+impl Action {
+    /// What it does, in the words of iptables.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Return => "RETURN",
+            Self::Accept => "ACCEPT",
+            Self::Drop => "DROP",
+            Self::Jump(chain) => chain.names().0,
+            Self::Redirect(_) => "REDIRECT",
+            Self::Tproxy { .. } => "TPROXY",
+            Self::Mark(_) | Self::SaveMark | Self::RestoreMark => "MARK",
+            Self::Zone(_) => "CT",
+            Self::Tell(_, word) => word,
+        }
+    }
+}
+
+/// Who reads what is told finds it under this number, Istio's.
+pub(crate) const TOLD: u16 = 1337;
+/// How much of a packet is told, in bytes: the header of IPv4.
+pub(crate) const TOLD_BYTES: u16 = 20;
+
+/// What is written before a packet that is told of: the chain, and what its rule does.
+pub(crate) fn prefix(chain: Chain, word: &str) -> String {
+    format!("{}:{word}", chain.names().0)
 }
 
 /// A rule.
@@ -191,16 +223,19 @@ impl Rule {
 pub(crate) struct Rules {
     all: Vec<Rule>,
     families: Vec<Family>,
+    /// Each rule in a chain of ours has one before it that tells.
+    traces: bool,
 }
 
 /// A chain of a table.
 pub(crate) type Place = (Table, Chain);
 
 impl Rules {
-    pub(crate) fn of_families(families: &[Family]) -> Self {
+    pub(crate) fn of_families(families: &[Family], traces: bool) -> Self {
         Self {
             all: Vec::new(),
             families: families.to_vec(),
+            traces,
         }
     }
 
@@ -214,36 +249,45 @@ impl Rules {
 
     /// Puts a rule behind those of its chain, unless its addresses are of a family that is left out.
     pub(crate) fn end(&mut self, place: Place, matches: Vec<Match>, action: Action) {
-        self.put(None, place, (matches, action));
+        self.put((None, None), place, (matches, action));
     }
 
     /// Puts a rule at a place from 1 on, before what is there.
     pub(crate) fn at(&mut self, at: usize, place: Place, rule: (Vec<Match>, Action)) {
-        self.put(Some(at), place, rule);
+        self.put((Some(at), None), place, rule);
     }
 
     /// Puts a rule of one family that names no address.
     pub(crate) fn of(&mut self, family: Family, place: Place, rule: (Vec<Match>, Action)) {
-        if self.families.contains(&family) {
-            self.put(None, place, rule);
-            if let Some(last) = self.all.last_mut() {
-                last.family = Some(family);
-            }
-        }
+        self.put((None, Some(family)), place, rule);
     }
 
-    fn put(&mut self, at: Option<usize>, (table, chain): Place, rule: (Vec<Match>, Action)) {
-        let (matches, action) = rule;
-        let family = matches.iter().find_map(Match::family);
-        if family.is_none_or(|family| self.families.contains(&family)) {
-            self.all.push(Rule {
-                table,
-                chain,
-                at,
-                family,
-                matches,
-                action,
-            });
+    fn put(&mut self, at: Where, place: Place, (matches, action): (Vec<Match>, Action)) {
+        let (at, family) = at;
+        let family = family.or_else(|| matches.iter().find_map(Match::family));
+        if family.is_some_and(|family| !self.families.contains(&family)) {
+            return;
+        }
+        let (table, chain) = place;
+        let rule = |at, matches, action| Rule {
+            table,
+            chain,
+            at,
+            family,
+            matches,
+            action,
+        };
+        if self.traces && !chain.is_built_in() {
+            let tells = Action::Tell(chain, action.word());
+            // Both count, so what was the second becomes the third and fourth.
+            let first = at.map(|at| 2 * at - 1);
+            self.all.push(rule(first, matches.clone(), tells));
+            self.all.push(rule(first.map(|at| at + 1), matches, action));
+        } else {
+            self.all.push(rule(at, matches, action));
         }
     }
 }
+
+/// A place from 1 on, if not the end, and a family, if not what the matches say.
+type Where = (Option<usize>, Option<Family>);

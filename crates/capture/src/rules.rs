@@ -25,7 +25,7 @@ pub(crate) fn of(settings: &Settings) -> Rules {
     } else {
         &[Family::V4]
     };
-    let mut rules = Rules::of_families(families);
+    let mut rules = Rules::of_families(families, settings.traces);
     let all = &mut rules;
     interfaces(all, settings);
     if settings.drops_invalid {

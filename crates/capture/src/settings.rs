@@ -113,6 +113,8 @@ pub struct Settings {
     pub route_table: u32,
     /// Whose DNS.
     pub dns: Dns,
+    /// The kernel says which rule of ours decided on a packet.
+    pub traces: bool,
     /// Packets outside of any connection are dropped.
     pub drops_invalid: bool,
     /// What counts as loopback in IPv4.
@@ -169,6 +171,7 @@ impl Settings {
             mark,
             route_table,
             dns,
+            traces: read.switch("IPTABLES_TRACE_LOGGING"),
             drops_invalid: read.switch("drop-invalid"),
             loopback: read.loopback(LOOPBACK, Ipv4Net::from(Ipv4Addr::LOCALHOST)),
             groups: groups(read, around),
