@@ -30,7 +30,7 @@ const PATIENCE: &str = "-timeout=20";
 /// What to fuzz, and for how long.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only this target: yaml, node, duration or regex.
+    /// Only this target: yaml, node, duration, regex or review.
     target: Option<String>,
     /// How long each target runs.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]

@@ -11,17 +11,19 @@
 mod duration;
 mod node;
 mod regex;
+mod review;
 mod yaml;
 
 /// A target: takes any bytes.
 pub type Target = fn(&[u8]);
 
 /// Every target by name; its corpus lies in `corpus/NAME`.
-pub const TARGETS: [(&str, Target); 4] = [
+pub const TARGETS: [(&str, Target); 5] = [
     ("yaml", yaml::objects),
     ("node", node::metadata),
     ("duration", duration::text),
     ("regex", regex::pattern),
+    ("review", review::admission),
 ];
 
 /// The target of that name.
