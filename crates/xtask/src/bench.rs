@@ -5,6 +5,8 @@ mod dns;
 mod edit;
 mod flips;
 mod identity;
+mod load;
+mod pods;
 mod rotation;
 mod spine;
 mod start;
@@ -43,6 +45,8 @@ enum Name {
     Flips,
     /// Certificates of workloads a second of one core, over TLS and gRPC, for P-256 and RSA keys.
     Identity,
+    /// Pods injected a second of one core over HTTPS, then names answered by the agent of a pod.
+    Pods,
     /// 100 requests a second over mTLS while roots and certificates are replaced, and while nobody signs.
     Rotation,
     /// 500 services, 200 equal proxies, one core: work, bytes, CPU, memory, restarts.
@@ -62,6 +66,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         Name::Edit => edit::run()?,
         Name::Flips => flips::run(args.inside)?,
         Name::Identity => identity::run()?,
+        Name::Pods => pods::run()?,
         Name::Rotation => rotation::run(args.minutes)?,
         Name::Spine => spine::run()?,
         Name::Start => start::run()?,

@@ -34,26 +34,35 @@ pub(crate) fn run() -> Result<bool> {
     let dir = super::release()?;
     let mut table = Table::default();
     table.note("load average of the last minute", &cost::load_average()?);
-    let pod = Pod::start(&dir)?;
+    measure(&dir, &mut table)?;
+    Ok(table.end())
+}
+
+/// Asks the agent of a pod that is started for it.
+pub(super) fn measure(dir: &Path, table: &mut Table) -> Result<()> {
+    let pod = Pod::start(dir)?;
     let client = Client::new((pod.lease.address(), PORT).into())?;
     let before = Cost::of(pod.agent.pid())?;
     let (answers, took) = client.crowd()?;
     let used = Cost::of(pod.agent.pid())?.since(&before);
     let rate = f64::from(answers) / took.as_secs_f64();
-    table.note("answers a second, 32 at a time", &format!("{rate:.0}"));
+    table.note("DNS: answers a second, 32 at a time", &format!("{rate:.0}"));
     let rate = f64::from(answers) / used.as_secs_f64();
-    let row = "answers a second of the agent's CPU";
+    let row = "DNS: answers a second of the agent's CPU";
     table.note(row, &format!("{rate:.0}"));
     let mut times = client.alone()?;
     times.sort_by(f64::total_cmp);
     for percent in [50, 99] {
         let micros = super::percentile(&times, percent) * 1e6;
-        let row = format!("one at a time: until the answer, {percent} of 100 within");
+        let row = format!("DNS, one at a time: until the answer, {percent} of 100 within");
         table.note(&row, &format!("{micros:.0} us"));
     }
     let resident = Cost::of(pod.agent.pid())?.resident_mib();
-    table.note("the agent's resident memory", &format!("{resident:.2} MiB"));
-    Ok(table.end())
+    table.note(
+        "DNS: the agent's resident memory",
+        &format!("{resident:.2} MiB"),
+    );
+    Ok(())
 }
 
 /// A pod whose agent answers DNS. The agent ends before its control plane.

@@ -10,19 +10,18 @@
 mod agents;
 
 use super::cost::{self, Cost};
+use super::load;
 use super::spine::pinned;
 use super::table::Table;
 use crate::shell::say;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use meltemi_testkit::openssl::{Openssl, P256};
 use meltemi_testkit::paths::{self, Scratch};
 use meltemi_testkit::plane::{Options, Plane};
 use meltemi_testkit::reviews::{Reviews, Token};
 use meltemi_testkit::wait;
 use serde_json::{Value, json};
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const CONNECTIONS: usize = 32;
@@ -69,7 +68,7 @@ fn certificates(dir: &Path, table: &mut Table) -> Result<()> {
             "connections": CONNECTIONS, "seconds": SECONDS,
         });
         let before = Cost::of(plane.pid())?;
-        let done = load(dir, &work)?;
+        let done = load::run((dir, "meltemi-csrload"), &work)?;
         let after = Cost::of(plane.pid())?;
         let number = |name: &str| done.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN);
         let (signed, seconds) = (number("signed"), number("seconds"));
@@ -104,24 +103,4 @@ fn start(dir: &Path, scratch: &Scratch, reviews: &Reviews) -> Result<Plane> {
     }
     options.through = pinned("0");
     Plane::start(&options)
-}
-
-/// What `meltemi-csrload` says of its work.
-fn load(dir: &Path, work: &Value) -> Result<Value> {
-    let program = paths::binary_in(dir, "meltemi-csrload")?;
-    let mut words = pinned("1");
-    words.push(program.into());
-    let mut words = words.into_iter();
-    let mut child = Command::new(words.next().unwrap_or_default())
-        .args(words)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot start meltemi-csrload")?;
-    let mut stdin = child.stdin.take().context("no stdin")?;
-    stdin.write_all(work.to_string().as_bytes())?;
-    drop(stdin);
-    let ended = child.wait_with_output()?;
-    ensure!(ended.status.success(), "meltemi-csrload: {}", ended.status);
-    Ok(serde_json::from_slice(&ended.stdout)?)
 }
