@@ -50,7 +50,10 @@ fn add(path: &str, value: &Value) -> Value {
 fn at(path: &mut String, key: &str, then: impl FnOnce(&mut String)) {
     let length = path.len();
     path.push('/');
-    path.push_str(&key.replace('~', "~0").replace('/', "~1"));
+    match key.contains(['~', '/']) {
+        true => path.push_str(&key.replace('~', "~0").replace('/', "~1")),
+        false => path.push_str(key),
+    }
     then(path);
     path.truncate(length);
 }
