@@ -1,4 +1,5 @@
 //! Reviews that are nearly right: what an API server would send, with a few places changed.
+#![allow(clippy::expect_used, reason = "a test panics when it fails")]
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
