@@ -7,7 +7,7 @@
 mod tls;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
@@ -66,6 +66,10 @@ pub(crate) enum Failed {
     Late,
     #[error("the answer is longer than {0} bytes")]
     Long(usize),
+    #[error("the answer is packed by {0:?}, which is not understood; send gzip, or text")]
+    Coding(HeaderValue),
+    #[error("the answer cannot be unpacked")]
+    Packed(#[source] std::io::Error),
     #[error("status {0}")]
     Status(u16),
 }

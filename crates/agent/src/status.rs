@@ -4,6 +4,7 @@
 //! question is bounded in time and size, because the kubelet and any pod may ask.
 
 mod families;
+mod gzip;
 mod merge;
 mod probe;
 mod probers;

@@ -14,7 +14,7 @@ pub struct Answer {
     /// Header lines, each with its line end.
     pub headers: String,
     /// The body.
-    pub body: String,
+    pub body: Vec<u8>,
     /// It never comes.
     pub withheld: bool,
 }
@@ -94,11 +94,11 @@ fn serve(stream: &TcpStream, answers: &BTreeMap<String, Answer>, seen: &Seen) ->
             answer.status
         };
         let text = format!(
-            "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n{}\r\n{}",
+            "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n{}\r\n",
             answer.body.len(),
-            answer.headers,
-            answer.body
+            answer.headers
         );
-        (&mut &*stream).write_all(text.as_bytes()).ok()?;
+        let whole = [text.as_bytes(), &answer.body].concat();
+        (&mut &*stream).write_all(&whole).ok()?;
     }
 }

@@ -1,15 +1,19 @@
 //! The agent's own door with a real Envoy behind it: probes of the application, merged metrics.
 
 use anyhow::{Result, ensure};
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use meltemi_agent_tests::app::{Answer, App};
 use meltemi_agent_tests::pod::{APP, Pod};
 use serde_json::json;
+use std::io::{Read, Write};
 
-fn answer(status: u16, headers: &str, body: &str) -> Answer {
+fn answer(status: u16, headers: &str, body: impl Into<Vec<u8>>) -> Answer {
     Answer {
         status,
         headers: headers.to_owned(),
-        body: body.to_owned(),
+        body: body.into(),
         withheld: false,
     }
 }
@@ -26,7 +30,7 @@ fn application(pod: &Pod) -> Result<App> {
         ("/down", answer(503, "", "not yet")),
         ("/moved", answer(302, "location: /up\r\n", "")),
         ("/away", answer(302, "location: http://192.0.2.1/\r\n", "")),
-        ("/big", answer(200, "", &big)),
+        ("/big", answer(200, "", big.as_str())),
         ("/slow", slow),
     ];
     App::start(pod.at(APP), &answers)
@@ -95,7 +99,7 @@ fn metrics_of_all_three_come_in_one_answer() -> Result<()> {
     let mut pod = Pod::new("agent-merge")?;
     let open = "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n";
     let body = "# TYPE app_orders counter\napp_orders_total 7\n";
-    let orders = answer(200, open, &format!("{body}# EOF\n"));
+    let orders = answer(200, open, format!("{body}# EOF\n"));
     App::start(pod.at(APP), &[("/metrics", orders)])?;
     let one = json!({"scrape": "true", "port": APP.to_string(), "path": "/metrics"});
     pod.env = vec![("ISTIO_PROMETHEUS_ANNOTATIONS".into(), one.to_string())];
@@ -147,5 +151,51 @@ fn a_target_that_fails_costs_its_own_metrics_only() -> Result<()> {
     let again = pod.get(15020, "/metrics")?.text();
     let failures = "istio_agent_scrape_failures_total{type=\"application\"} 2";
     ensure!(again.contains(failures), "{again}");
+    Ok(())
+}
+
+fn packed(text: &str) -> Result<Vec<u8>> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+    packer.write_all(text.as_bytes())?;
+    Ok(packer.finish()?)
+}
+
+/// One that sends gzip unasked, one whose gzip holds more than is passed on, one whose gzip is cut.
+#[test]
+fn metrics_are_unpacked_and_packed() -> Result<()> {
+    let mut pod = Pod::new("agent-gzip")?;
+    let gzip = "content-type: text/plain; version=0.0.4\r\ncontent-encoding: gzip\r\n";
+    let bomb = format!(
+        "app_first 1\napp_bomb{{x=\"{}\"}} 1\n",
+        " ".repeat(64 << 20)
+    );
+    let mut cut = packed("app_cut 1\napp_lost 1\n")?;
+    cut.truncate(cut.len() - 8);
+    let answers = [
+        ("/packed", answer(200, gzip, packed("app_packed 7\n")?)),
+        ("/bomb", answer(200, gzip, packed(&bomb)?)),
+        ("/cut", answer(200, gzip, cut)),
+    ];
+    App::start(pod.at(APP), &answers)?;
+    let target = |path: &str| json!({"port": APP.to_string(), "path": path});
+    let targets = ["/packed", "/bomb", "/cut"].map(target);
+    let many = json!({"scrape": "true", "targets": targets});
+    pod.env = vec![("ISTIO_PROMETHEUS_ANNOTATIONS".into(), many.to_string())];
+    pod.start_ready()?;
+    let found = pod.send(15020, "/stats/prometheus", &[("accept-encoding", "gzip")])?;
+    ensure!(found.header("content-encoding") == "gzip");
+    ensure!(found.header("vary") == "accept-encoding");
+    let mut whole = String::new();
+    GzDecoder::new(&*found.body).read_to_string(&mut whole)?;
+    ensure!(whole.contains("\nenvoy_server_state{} 0"), "{whole}");
+    ensure!(whole.contains("\napp_packed 7\n"), "{whole}");
+    ensure!(!whole.contains("app_bomb"), "more than the bound came out");
+    ensure!(found.body.len() * 3 < whole.len());
+    let plain = pod.get(15020, "/stats/prometheus")?;
+    ensure!(plain.header("content-encoding").is_empty());
+    let plain = plain.text();
+    ensure!(plain.contains("\napp_packed 7\n"), "{plain}");
+    let failures = "istio_agent_scrape_failures_total{type=\"application\"} 2";
+    ensure!(plain.contains(failures), "{plain}");
     Ok(())
 }

@@ -4,13 +4,13 @@
 //! application's. The surprise: an application that writes OpenMetrics ends with `# EOF`, which may
 //! stand at the very end only, so it is taken out of each part and put back once.
 
+use super::gzip::{self, Gone, Sink};
 use super::scrape::{self, Part, Question};
 use crate::args::Role;
 use crate::env::Env;
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use futures::future;
 use meltemi_runtime::metrics::Metrics;
 use serde::Deserialize;
@@ -121,28 +121,37 @@ impl Merge {
         let (sender, receiver) = mpsc::channel(AHEAD);
         let first = scrape::prefixed(&own.render());
         let last = is_open(&format).then_some(scrape::END);
+        let is_packed = gzip::is_wanted(headers);
+        let sink = Sink::new(sender, is_packed);
         tokio::spawn(async move {
             // Whoever scrapes may go away; then there is nothing left to do.
-            let _gone = write(&sender, (first, last), parts).await;
+            let _gone = write(sink, (first, last), parts).await;
         });
         let body = ReceiverStream::new(receiver).map(Ok::<_, std::convert::Infallible>);
-        ([(header::CONTENT_TYPE, format)], Body::from_stream(body)).into_response()
+        let vary = (header::VARY, "accept-encoding");
+        let head = [(header::CONTENT_TYPE, format.as_str()), vary];
+        let mut response = (head, Body::from_stream(body)).into_response();
+        if is_packed {
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_ENCODING, gzip::NAME);
+        }
+        response
     }
 }
 
 async fn write(
-    to: &mpsc::Sender<Bytes>,
+    mut to: Sink,
     (first, last): (String, Option<&'static str>),
     parts: Vec<Part>,
-) -> Result<(), mpsc::error::SendError<Bytes>> {
+) -> Result<(), Gone> {
     to.send(first.into()).await?;
     for part in parts {
-        part.write(to).await?;
+        part.write(&mut to).await?;
     }
-    match last {
-        Some(last) => to.send(last.into()).await,
-        None => Ok(()),
+    if let Some(last) = last {
+        to.send(last.into()).await?;
     }
+    to.end().await
 }
 
 fn targets(text: &str, place: &Place) -> Result<Vec<(SocketAddr, String)>, String> {

@@ -1,15 +1,15 @@
 //! One part of the merged metrics: asked for, bounded, passed on as it comes.
 
+use super::gzip::{Coding, Gone, Sink};
 use crate::exchange::{self, Body, Failed, Target};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use std::net::SocketAddr;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-/// The most that is passed on of one part.
+/// The most that is passed on of one part, unpacked, in bytes.
 const MOST: usize = 10 << 20;
 /// The end of OpenMetrics.
 pub(super) const END: &str = "# EOF\n";
@@ -36,6 +36,8 @@ pub(super) struct Part {
     /// Its content type.
     pub(super) format: String,
     body: Incoming,
+    coding: Coding,
+    is_over: bool,
     deadline: Instant,
 }
 
@@ -85,6 +87,8 @@ async fn ask(kind: &'static str, question: &Question<'_>) -> Result<Part, Failed
     Ok(Part {
         kind,
         format: format.unwrap_or("text/plain; version=0.0.4").to_owned(),
+        coding: Coding::of(response.headers(), MOST)?,
+        is_over: false,
         body: response.into_body(),
         deadline: *deadline,
     })
@@ -92,38 +96,38 @@ async fn ask(kind: &'static str, question: &Question<'_>) -> Result<Part, Failed
 
 impl Part {
     /// Passes the body on, up to the limit and the deadline, without its end.
-    pub(super) async fn write(
-        mut self,
-        to: &mpsc::Sender<Bytes>,
-    ) -> Result<(), mpsc::error::SendError<Bytes>> {
+    pub(super) async fn write(mut self, to: &mut Sink) -> Result<(), Gone> {
         let mut tail = Tail::default();
-        let mut length = 0;
         loop {
-            match timeout_at(self.deadline, self.body.frame()).await {
-                Ok(None) => break,
-                Ok(Some(Ok(frame))) => {
-                    let Ok(data) = frame.into_data() else {
-                        continue;
-                    };
-                    length += data.len();
-                    if length > MOST {
-                        failed(self.kind, &Failed::Long(MOST));
-                        // What was cut would be half of a line.
-                        return to.send(tail.cut()).await;
-                    }
-                    to.send(tail.push(&data)).await?;
-                }
-                Ok(Some(Err(error))) => {
-                    failed(self.kind, &error.into());
-                    return to.send(tail.cut()).await;
-                }
-                Err(_) => {
-                    failed(self.kind, &Failed::Late);
+            match self.next().await {
+                Ok(Some(data)) => to.send(tail.push(&data)).await?,
+                Ok(None) => return to.send(tail.finish()).await,
+                Err(error) => {
+                    failed(self.kind, &error);
+                    // What was cut would be half of a line.
                     return to.send(tail.cut()).await;
                 }
             }
         }
-        to.send(tail.finish()).await
+    }
+
+    /// Some more of the text; `None` after the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, Failed> {
+        while !self.is_over {
+            let frame = timeout_at(self.deadline, self.body.frame());
+            match frame.await.map_err(|_| Failed::Late)? {
+                Some(frame) => {
+                    if let Ok(data) = frame?.into_data() {
+                        return self.coding.push(data, MOST).map(Some);
+                    }
+                }
+                None => {
+                    self.is_over = true;
+                    return self.coding.end(MOST).map(Some);
+                }
+            }
+        }
+        Ok(None)
     }
 }
 
