@@ -6,6 +6,7 @@
 
 mod ask;
 mod bundle;
+mod course;
 mod key;
 mod material;
 mod mounted;
@@ -20,19 +21,18 @@ pub(crate) use material::{certified, pair};
 pub use mounted::Mounted;
 pub use schedule::Grace;
 
-use crate::backoff::{Backoff, draw};
+use crate::backoff::draw;
 use crate::families;
 use crate::files::Files;
+use course::Course;
 use meltemi_runtime::drain::Drain;
-use schedule::{Moment, Schedule, patience};
+use schedule::Moment;
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
-/// The wait after a first failure, and the longest.
-const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 /// The wait after files did not fit together.
 const UNFIT: Duration = Duration::from_secs(1);
 
@@ -118,34 +118,24 @@ impl Identity {
 
     /// Asks the authority, again when half of the life is over.
     async fn renew(&self, authority: &Authority) {
-        let mut backoff = Backoff::new(WAITS.0, WAITS.1);
+        let mut course = Course::new(authority.grace);
         loop {
             metrics::counter!(families::ASKED).increment(1);
             match authority.ask().await {
                 Ok(material) => {
-                    backoff.reset();
                     let life = (material.not_before, material.not_after);
                     self.hold(material);
-                    let due = Schedule::new(life, authority.grace, (draw(), Moment::now()));
-                    due.sleep().await;
+                    course.issued(life, (draw(), Moment::now())).sleep().await;
                 }
                 Err(error) => {
                     metrics::counter!(families::REFUSED).increment(1);
-                    let left = self.left();
-                    // Between a half and all of it, so that a fleet does not ask at once.
-                    let most = patience(left).mul_f64(0.5 + 0.5 * draw());
-                    let (held, wait) = (left.is_some(), backoff.next(draw()).min(most));
+                    let held = self.held.borrow().is_some();
+                    let (wait, due) = course.refused((draw(), draw()), Moment::now());
                     tracing::warn!(%error, held, ?wait, "no certificate was issued");
-                    tokio::time::sleep(wait).await;
+                    due.sleep().await;
                 }
             }
         }
-    }
-
-    /// How long what is held still counts.
-    fn left(&self) -> Option<Duration> {
-        let until = self.held.borrow().as_ref()?.not_after;
-        Some(until.duration_since(SystemTime::now()).unwrap_or_default())
     }
 
     /// Reads the files whenever they change.

@@ -13,24 +13,6 @@ const LOOK: Duration = Duration::from_secs(30);
 /// Never earlier than this after the last one.
 const LEAST: Duration = Duration::from_millis(500);
 
-/// The longest wait between two questions that fail, while nothing presses.
-const MOST: Duration = Duration::from_secs(60);
-/// That of whoever holds an ended certificate: nobody lets it in.
-const ENDED: Duration = Duration::from_secs(5);
-/// Nobody asks more often than that, jitter aside.
-const OFTEN: Duration = Duration::from_secs(1);
-
-/// The longest wait before the authority is asked again, for who holds a certificate that counts for
-/// another `left` (`None`: who holds none). A quarter of it, so that an authority that comes back in
-/// time is asked in time, however short lives are.
-pub(super) fn patience(left: Option<Duration>) -> Duration {
-    match left {
-        None => MOST,
-        Some(Duration::ZERO) => ENDED,
-        Some(left) => (left / 4).clamp(OFTEN, MOST),
-    }
-}
-
 /// How much of a certificate's life is left when it is renewed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Grace {
@@ -94,6 +76,14 @@ impl Schedule {
         let wait = life.mul_f64(used).max(LEAST);
         Self {
             wall: agrees.then(|| now.wall + wait),
+            steady: now.steady + wait,
+        }
+    }
+
+    /// After a wait by the steady clock.
+    pub(super) fn after(wait: Duration, now: Moment) -> Self {
+        Self {
+            wall: None,
             steady: now.steady + wait,
         }
     }
@@ -194,14 +184,6 @@ mod tests {
             let half = later(ours, 12 * HOUR + SKEW);
             assert!(schedule.wait(half).is_zero());
         }
-    }
-
-    #[test]
-    fn who_has_little_left_asks_more_often() {
-        let seconds = |seconds| patience(Some(Duration::from_secs(seconds)));
-        assert_eq!((patience(None), seconds(12 * 3600)), (MOST, MOST));
-        assert_eq!(seconds(30), Duration::from_millis(7500));
-        assert_eq!((seconds(2), seconds(0)), (OFTEN, ENDED));
     }
 
     #[test]
