@@ -72,7 +72,7 @@ impl Config {
                 "DISABLE_ENVOY=true: workloads without a proxy are not served; remove it".into(),
             );
         }
-        let (proxy, warnings) = proxy::effective(given)?;
+        let (proxy, mut warnings) = proxy::effective(given)?;
         let network = Network::of(env)?;
         let directory = PathBuf::from(proxy.config_path.as_deref().unwrap_or("./etc/istio/proxy"));
         let dns = dns::settings(given, &proxy, &network)?;
@@ -86,8 +86,13 @@ impl Config {
         let admin = port("proxyAdminPort", proxy.proxy_admin_port)?;
         let status = port("statusPort", proxy.status_port)?;
         let until_idle = env.flag("EXIT_ON_ZERO_ACTIVE_CONNECTIONS")?;
-        let doors = doors(env, &network, status)?;
-        let own_ports = vec![doors.health, doors.stats, status, admin];
+        let mut doors = doors(env, &network, status)?;
+        if identity.is_none() {
+            warnings.extend(without_certificate(&mut doors));
+        }
+        let mut own_ports = vec![doors.health, doors.stats, status, admin];
+        let secure = [doors.secure_stats, doors.secure_merged];
+        own_ports.extend(secure.into_iter().filter(|port| *port != 0));
         let place = Place {
             role: args.role,
             local: network.local_ip(),
@@ -118,6 +123,7 @@ impl Config {
             },
             runtime: proxy.runtime_values.clone(),
             connections: connections(&proxy),
+            statsd: proxy::statsd(&proxy, &mut warnings),
         };
         Ok(Self {
             own_bootstrap: proxy.custom_config_file.as_deref().map(PathBuf::from),
@@ -180,11 +186,29 @@ fn doors(env: &Env, network: &Network, status: u16) -> Result<Doors, String> {
         },
         stats: env.port("ENVOY_PROMETHEUS_PORT", 15090)?,
         stats_addresses: local.then(|| vec![network.local()]),
+        secure_stats: env.port("ENVOY_SECURE_METRICS_PORT", 0)?,
+        // Without the agent's own door there is nothing to pass on.
+        secure_merged: match status {
+            0 => 0,
+            _ => env.port("ENVOY_SECURE_MERGED_METRICS_PORT", 0)?,
+        },
         compressed: true,
         agent: AdminAddress {
             address: network.local(),
             port: status,
         },
+    })
+}
+
+/// Shuts the doors that need a certificate; says so where one was asked for.
+fn without_certificate(doors: &mut Doors) -> Option<String> {
+    let asked = [doors.secure_stats, doors.secure_merged];
+    (doors.secure_stats, doors.secure_merged) = (0, 0);
+    let is_asked = asked.iter().any(|port| *port != 0);
+    is_asked.then(|| {
+        "ENVOY_SECURE_METRICS_PORT and ENVOY_SECURE_MERGED_METRICS_PORT have no effect: this workload \
+         has no certificate"
+            .to_owned()
     })
 }
 

@@ -6,6 +6,7 @@
 
 mod clusters;
 mod doors;
+mod secure;
 mod selection;
 
 pub use doors::Doors;
@@ -15,6 +16,7 @@ use crate::{AdminAddress, NodeFacts, XdsProtocol, XdsServer, runtime};
 use clusters::named;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 /// How Envoy's own log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub struct AgentBootstrap {
     pub runtime: BTreeMap<String, String>,
     /// The most connections of clients at once; `None` is no limit.
     pub connections: Option<u32>,
+    /// Where statistics also go, as statsd over UDP.
+    pub statsd: Option<SocketAddr>,
 }
 
 impl AgentBootstrap {
@@ -73,6 +77,9 @@ impl AgentBootstrap {
         let statics = json!({"clusters": self.clusters(), "listeners": self.doors.listeners()});
         whole.insert("static_resources".into(), statics);
         whole.insert("stats_config".into(), self.stats.to_json());
+        if let Some(address) = self.statsd {
+            whole.insert("stats_sinks".into(), json!([statsd(address)]));
+        }
         Value::Object(whole)
     }
 
@@ -97,6 +104,17 @@ impl AgentBootstrap {
             "typed_config": {"@type": url, "max_active_downstream_connections": most},
         }]})
     }
+}
+
+fn statsd(address: SocketAddr) -> Value {
+    let (ip, port) = (address.ip().to_string(), address.port());
+    json!({
+        "name": "envoy.stat_sinks.statsd",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.config.metrics.v3.StatsdSink",
+            "address": {"socket_address": {"protocol": "UDP", "address": ip, "port_value": port}},
+        },
+    })
 }
 
 impl LogLines {

@@ -27,6 +27,8 @@ fn sidecar() -> AgentBootstrap {
             health: 15021,
             stats: 15090,
             stats_addresses: None,
+            secure_stats: 0,
+            secure_merged: 0,
             compressed: true,
             agent: local(15020),
         },
@@ -36,6 +38,7 @@ fn sidecar() -> AgentBootstrap {
         log: LogLines::Text,
         runtime: BTreeMap::new(),
         connections: None,
+        statsd: None,
     }
 }
 
@@ -46,6 +49,9 @@ fn everything() -> AgentBootstrap {
     facts.doors.addresses.push("::".into());
     facts.doors.stats_addresses = Some(vec!["127.0.0.1".into()]);
     facts.doors.compressed = false;
+    facts.doors.secure_stats = 15091;
+    facts.doors.secure_merged = 15092;
+    facts.statsd = Some(([10, 0, 0, 9], 9125).into());
     facts.sds_files = Some("./var/run/secrets/credential-uds/files-socket".into());
     facts.stats = Selection {
         prefixes: vec!["http.mine".into()],

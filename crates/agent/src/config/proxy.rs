@@ -3,6 +3,7 @@
 
 use super::Given;
 use meltemi_api::mesh_config::{MeshConfig, ProxyConfig};
+use std::net::SocketAddr;
 use std::path::Path;
 
 /// What counts, and what of it has no effect.
@@ -46,7 +47,6 @@ fn unused(config: &ProxyConfig) -> Vec<String> {
             "tracing",
             config.tracing.is_some() && config.tracing != ProxyConfig::defaults().tracing,
         ),
-        ("statsdUdpAddress", config.statsd_udp_address.is_some()),
         (
             "envoyMetricsService",
             config.envoy_metrics_service.is_some(),
@@ -61,6 +61,20 @@ fn unused(config: &ProxyConfig) -> Vec<String> {
     let set = fields.into_iter().filter(|(_, is_set)| *is_set);
     set.map(|(field, _)| format!("ProxyConfig.{field} has no effect yet"))
         .collect()
+}
+
+/// Where statistics also go. Envoy resolves no names for this; a name costs the statistics, not the
+/// pod.
+pub(super) fn statsd(config: &ProxyConfig, warnings: &mut Vec<String>) -> Option<SocketAddr> {
+    let text = config.statsd_udp_address.as_deref();
+    let text = text.filter(|text| !text.is_empty())?;
+    let address = text.parse().ok();
+    if address.is_none() {
+        warnings.push(format!(
+            "ProxyConfig.statsdUdpAddress={text:?} has no effect: use IP:PORT, no name"
+        ));
+    }
+    address
 }
 
 /// Envoy's worker threads; `None` is one for each core. The flag counts most, then ProxyConfig,

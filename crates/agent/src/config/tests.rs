@@ -233,3 +233,38 @@ fn a_whole_machine_is_answered_on_its_own_port() {
     let found = dns("sidecar", &more, &files[..1]).unwrap();
     assert_eq!(found.servers, ["127.0.0.1:53".parse().unwrap()]);
 }
+
+#[test]
+fn metrics_are_served_over_tls_where_there_is_a_certificate() {
+    let ports = [
+        ("ENVOY_SECURE_METRICS_PORT", "15091"),
+        ("ENVOY_SECURE_MERGED_METRICS_PORT", "15092"),
+    ];
+    let with = config("sidecar", &ports, &[]).unwrap();
+    let doors = &with.bootstrap.doors;
+    assert_eq!((doors.secure_stats, doors.secure_merged), (15091, 15092));
+    assert_eq!(
+        with.drain.own_ports,
+        [15021, 15090, 15020, 15000, 15091, 15092]
+    );
+    let plain = ("PROXY_CONFIG", r#"{"controlPlaneAuthPolicy": "NONE"}"#);
+    let without = config("sidecar", &[&ports[..], &[plain]].concat(), &[]).unwrap();
+    let doors = &without.bootstrap.doors;
+    assert_eq!((doors.secure_stats, doors.secure_merged), (0, 0));
+    let said = without.warnings.join("\n");
+    assert!(said.contains("ENVOY_SECURE_METRICS_PORT"), "{said}");
+}
+
+#[test]
+fn statistics_go_to_an_address_and_to_no_name() {
+    let of = |text: &str| {
+        let config_text = json!({"statsdUdpAddress": text}).to_string();
+        config("sidecar", &[("PROXY_CONFIG", &config_text)], &[])
+    };
+    let address = of("10.0.0.9:9125").unwrap().bootstrap.statsd.unwrap();
+    assert_eq!(address.to_string(), "10.0.0.9:9125");
+    let named = of("statsd.monitoring:9125").unwrap();
+    assert_eq!(named.bootstrap.statsd, None);
+    let said = named.warnings.join("\n");
+    assert!(said.contains("use IP:PORT, no name"), "{said}");
+}

@@ -1,10 +1,12 @@
 //! What Envoy serves by itself: `/healthz/ready`, answered by the agent behind it, and its own
-//! statistics. They stay open when Envoy is overloaded, so that it is seen why.
+//! statistics, for workloads of the mesh over TLS too. They stay open when Envoy is overloaded, so that
+//! it is seen why.
 
+use super::secure;
 use crate::AdminAddress;
 use serde_json::{Value, json};
 
-/// Where the two doors are and what is behind them.
+/// Where the doors are and what is behind them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doors {
     /// The addresses that both listen on, the first one first: `0.0.0.0`, and `::` beside it.
@@ -15,6 +17,10 @@ pub struct Doors {
     pub stats: u16,
     /// Statistics on loopback only.
     pub stats_addresses: Option<Vec<String>>,
+    /// The port of `/stats/prometheus` over TLS, for workloads of the mesh only; 0 is none.
+    pub secure_stats: u16,
+    /// The same for the metrics of application, agent and Envoy, which the agent merges; 0 is none.
+    pub secure_merged: u16,
     /// True when statistics are compressed for who asks for it.
     pub compressed: bool,
     /// Where the agent answers.
@@ -29,10 +35,8 @@ impl Doors {
             prefix: "stats",
             path: "/stats/prometheus",
             cluster: "prometheus_stats",
-            filters: match self.compressed {
-                true => vec![compressor("brotli"), compressor("zstd"), compressor("gzip")],
-                false => Vec::new(),
-            },
+            filters: self.compressors(),
+            is_secure: false,
         };
         let health = Door {
             port: self.health,
@@ -40,11 +44,34 @@ impl Doors {
             path: "/healthz/ready",
             cluster: "agent",
             filters: Vec::new(),
+            is_secure: false,
         };
-        let both = [(stats, own), (health, &self.addresses)];
-        let open = both.into_iter().filter(|(door, _)| door.port != 0);
+        let secure = |port, cluster| Door {
+            port,
+            prefix: "secure_stats",
+            path: "/stats/prometheus",
+            cluster,
+            filters: self.compressors(),
+            is_secure: true,
+        };
+        let secure_stats = secure(self.secure_stats, "prometheus_stats");
+        let secure_merged = secure(self.secure_merged, "agent");
+        let all = [
+            (stats, own),
+            (secure_stats, &self.addresses),
+            (secure_merged, &self.addresses),
+            (health, &self.addresses),
+        ];
+        let open = all.into_iter().filter(|(door, _)| door.port != 0);
         open.filter_map(|(door, addresses)| door.listener(addresses))
             .collect()
+    }
+
+    fn compressors(&self) -> Vec<Value> {
+        match self.compressed {
+            true => vec![compressor("brotli"), compressor("zstd"), compressor("gzip")],
+            false => Vec::new(),
+        }
     }
 }
 
@@ -54,6 +81,7 @@ struct Door {
     path: &'static str,
     cluster: &'static str,
     filters: Vec<Value>,
+    is_secure: bool,
 }
 
 impl Door {
@@ -65,6 +93,7 @@ impl Door {
             path,
             cluster,
             mut filters,
+            is_secure,
         } = self;
         let (first, others) = addresses.split_first()?;
         let at =
@@ -91,6 +120,9 @@ impl Door {
             "bypass_overload_manager": true,
             "filter_chains": [{"filters": [filter]}],
         });
+        if is_secure {
+            secure::close(&mut listener);
+        }
         if !others.is_empty()
             && let Some(listener) = listener.as_object_mut()
         {

@@ -20,6 +20,8 @@ fn bootstrap() -> AgentBootstrap {
             health: 15021,
             stats: 15090,
             stats_addresses: None,
+            secure_stats: 0,
+            secure_merged: 0,
             compressed: true,
             agent: local(15020),
         },
@@ -29,6 +31,7 @@ fn bootstrap() -> AgentBootstrap {
         log: LogLines::Text,
         runtime: BTreeMap::new(),
         connections: None,
+        statsd: None,
     }
 }
 
@@ -62,6 +65,46 @@ fn doors_may_be_shut_and_have_two_families() {
     assert_eq!(names(listeners), ["0.0.0.0_15021"]);
     let more = &listeners[0]["additional_addresses"][0]["address"]["socket_address"];
     assert_eq!(more["address"], "::");
+}
+
+#[test]
+fn doors_over_tls_ask_for_a_certificate_of_the_mesh() {
+    let mut facts = bootstrap();
+    facts.doors.secure_stats = 15091;
+    facts.doors.secure_merged = 15092;
+    let json = facts.to_json();
+    let listeners = &json["static_resources"]["listeners"];
+    let wanted = [
+        "0.0.0.0_15090",
+        "0.0.0.0_15091",
+        "0.0.0.0_15092",
+        "0.0.0.0_15021",
+    ];
+    assert_eq!(names(listeners), wanted);
+    for (index, cluster) in [(1, "prometheus_stats"), (2, "agent")] {
+        let chain = &listeners[index]["filter_chains"][0];
+        assert_eq!(chain["filter_chain_match"]["transport_protocol"], "tls");
+        let context = &chain["transport_socket"]["typed_config"];
+        assert_eq!(context["require_client_certificate"], true);
+        let hosts = &chain["filters"][0]["typed_config"]["route_config"]["virtual_hosts"];
+        assert_eq!(hosts[0]["routes"][0]["route"]["cluster"], cluster);
+    }
+    for index in [0, 3] {
+        let chain = &listeners[index]["filter_chains"][0];
+        assert!(chain.get("transport_socket").is_none(), "{index}");
+    }
+}
+
+#[test]
+fn statistics_go_to_statsd_where_that_is_asked_for() {
+    let mut facts = bootstrap();
+    assert!(facts.to_json().get("stats_sinks").is_none());
+    facts.statsd = Some(([10, 0, 0, 9], 9125).into());
+    let sink = &facts.to_json()["stats_sinks"][0]["typed_config"]["address"]["socket_address"];
+    assert_eq!(
+        (&sink["address"], &sink["port_value"]),
+        (&json!("10.0.0.9"), &json!(9125))
+    );
 }
 
 #[test]
