@@ -24,43 +24,103 @@ fn trap() -> Result<(SocketAddr, Arc<AtomicUsize>)> {
     Ok((address, came))
 }
 
-/// A kubeconfig for that server, as good and as bad ones are written.
-fn kubeconfigs(server: SocketAddr, touched: &Path) -> Vec<(&'static str, String)> {
-    let own = json!({"server": format!("https://{server}")});
-    let token = json!({"token": "abc"});
-    let exec = json!({"exec": {
-        "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never",
-        "command": "touch", "args": [touched.display().to_string()],
-    }});
-    let provider = json!({"auth-provider": {"name": "gcp", "config": {
-        "cmd-path": "touch", "cmd-args": touched.display().to_string(),
-    }}});
+/// Clusters of a kubeconfig, as good and as bad ones are written; who calls has a token.
+fn clusters(server: SocketAddr) -> Vec<(&'static str, Value)> {
     let (https, http) = (format!("https://{server}"), format!("http://{server}"));
-    let proxy = json!({"server": https, "proxy-url": http});
-    let open = json!({"server": https, "insecure-skip-tls-verify": true});
-    let plain = json!({"server": http});
-    let file = json!({"tokenFile": "/var/run/secrets/kubernetes.io/serviceaccount/token"});
-    let keys = json!({"client-certificate": "/etc/passwd", "client-key": "/etc/shadow"});
-    let cases = [
-        ("token", own.clone(), token.clone()),
-        ("plain", plain, token.clone()),
-        ("exec", own.clone(), exec),
-        ("provider", own.clone(), provider),
-        ("insecure", open, token.clone()),
-        ("proxy", proxy, token),
-        ("file", own.clone(), file),
-        ("keys", own, keys),
-    ];
-    let config = |(name, cluster, user)| {
+    let of = |more: Value| {
+        let mut cluster = json!({"server": https});
+        if let (Some(all), Value::Object(more)) = (cluster.as_object_mut(), more) {
+            all.extend(more);
+        }
+        cluster
+    };
+    vec![
+        ("token", of(json!({}))),
+        ("plain", json!({"server": http})),
+        ("bare", json!({"server": server.to_string()})),
+        ("local", json!({"server": "file:///etc/passwd"})),
+        (
+            "someone",
+            json!({"server": format!("https://me:secret@{server}")}),
+        ),
+        ("insecure", of(json!({"insecure-skip-tls-verify": true}))),
+        ("proxy", of(json!({"proxy-url": http}))),
+        (
+            "socks",
+            of(json!({"proxy-url": format!("socks5://{server}")})),
+        ),
+        ("name", of(json!({"tls-server-name": "kubernetes.default"}))),
+        (
+            "roots-file",
+            of(json!({"certificate-authority": "/etc/passwd"})),
+        ),
+        (
+            "roots-data",
+            of(json!({"certificate-authority-data": "AAAA"})),
+        ),
+    ]
+}
+
+/// Users of a kubeconfig; some want to run a program, which touches a file.
+fn users(server: SocketAddr, touched: &Path) -> Vec<(&'static str, Value)> {
+    let touched = touched.display().to_string();
+    let exec = |version: &str, command: &str, args: Value| {
+        json!({"exec": {
+            "apiVersion": format!("client.authentication.k8s.io/{version}"),
+            "interactiveMode": "Never", "command": command, "args": args,
+        }})
+    };
+    let provider =
+        |name: &str, config: Value| json!({"auth-provider": {"name": name, "config": config}});
+    let gcp = json!({"cmd-path": "touch", "cmd-args": touched});
+    let oidc = json!({"idp-issuer-url": format!("https://{server}"), "client-id": "mesh",
+        "refresh-token": "abc", "id-token": "abc"});
+    let token_file = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+    let shell = json!(["-c", format!("touch {touched}")]);
+    vec![
+        ("exec", exec("v1", "touch", json!([touched]))),
+        ("exec-old", exec("v1beta1", "touch", json!([touched]))),
+        ("exec-shell", exec("v1", "/bin/sh", shell)),
+        ("provider", provider("gcp", gcp)),
+        ("provider-oidc", provider("oidc", oidc)),
+        ("file", json!({"tokenFile": token_file})),
+        (
+            "keys",
+            json!({"client-certificate": "/etc/passwd", "client-key": "/etc/shadow"}),
+        ),
+        (
+            "keys-data",
+            json!({"client-certificate-data": "AAAA", "client-key-data": "AAAA"}),
+        ),
+        (
+            "password",
+            json!({"username": "admin", "password": "admin"}),
+        ),
+        (
+            "another",
+            json!({"token": "abc", "as": "admin", "as-groups": ["system:masters"]}),
+        ),
+    ]
+}
+
+/// Kubeconfigs for that server, by name.
+fn kubeconfigs(server: SocketAddr, touched: &Path) -> Vec<(&'static str, String)> {
+    let config = |cluster: Value, user: Value| {
         let text = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "far",
             "clusters": [{"name": "far", "cluster": cluster}],
             "contexts": [{"name": "far", "context": {"cluster": "far", "user": "far"}}],
             "users": [{"name": "far", "user": user}],
         });
-        (name, text.to_string())
+        text.to_string()
     };
-    cases.map(config).into()
+    let token = json!({"token": "abc"});
+    let own = json!({"server": format!("https://{server}")});
+    let clusters = clusters(server).into_iter();
+    let clusters = clusters.map(|(name, cluster)| (name, config(cluster, token.clone())));
+    let users = users(server, touched).into_iter();
+    let users = users.map(|(name, user)| (name, config(own.clone(), user)));
+    clusters.chain(users).collect()
 }
 
 fn secret(name: &str, kubeconfig: &str) -> Value {
@@ -81,6 +141,7 @@ async fn t21_no_other_cluster_is_connected_to() -> Result<()> {
     let place = tempfile::tempdir()?;
     let touched = place.path().join("touched");
     let all = kubeconfigs(server, &touched);
+    ensure!(all.len() >= 20, "{} kubeconfigs", all.len());
     let before = |reviews: &Reviews, config: &Path| -> Result<()> {
         for (name, kubeconfig) in &all {
             let far = format!("far-{name}");
