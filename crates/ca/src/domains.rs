@@ -39,8 +39,28 @@ pub struct Believed {
     pub all: Vec<String>,
     /// By trust domain, sorted; empty when each root vouches for each domain.
     pub domains: Vec<Domain>,
-    /// How many certificates or texts are of no use.
-    pub bad: usize,
+    /// What of the further roots is of no use; everything else counts.
+    pub faults: Vec<Fault>,
+}
+
+/// Something of no use in further roots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fault {
+    /// In which of them, from 0.
+    pub entry: usize,
+    /// What of it.
+    pub what: Flaw,
+}
+
+/// What is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Flaw {
+    /// The text, which holds no certificate.
+    Text,
+    /// A certificate of the text, from 0: it cannot be read, or is none of an authority.
+    Certificate(usize),
+    /// A trust domain, from 0: it is no name of one.
+    Domain(usize),
 }
 
 type Roots = BTreeSet<Vec<u8>>;
@@ -49,8 +69,9 @@ type Roots = BTreeSet<Vec<u8>>;
 /// these roots (PEM; empty when it is not ours).
 #[must_use]
 pub fn believed((mesh, authority): (&[TrustDomain], &str), further: &[Further<'_>]) -> Believed {
-    let mut bad = 0;
-    let own = read(authority, &mut bad);
+    let mut faults = Vec::new();
+    // Who signs has looked at its own roots before.
+    let (own, _) = read(authority);
     let mut everywhere = Roots::new();
     let mut by_domain: BTreeMap<TrustDomain, Roots> = BTreeMap::new();
     for domain in mesh {
@@ -59,26 +80,21 @@ pub fn believed((mesh, authority): (&[TrustDomain], &str), further: &[Further<'_
             .or_default()
             .extend(own.clone());
     }
-    for one in further {
-        let roots = match one.pem {
-            Some(pem) => {
-                let roots = read(pem, &mut bad);
-                bad += usize::from(roots.is_empty() && !has_blocks(pem));
-                roots
-            }
-            None => Roots::new(),
-        };
+    for (entry, one) in further.iter().enumerate() {
+        let mut fault = |what| faults.push(Fault { entry, what });
+        let (roots, flaws) = one.pem.map(read).unwrap_or_default();
+        flaws.into_iter().for_each(&mut fault);
         if one.domains.is_empty() {
             everywhere.extend(roots);
             continue;
         }
-        for domain in one.domains {
+        for (number, domain) in one.domains.iter().enumerate() {
             match domain.parse() {
                 Ok(domain) => {
                     let known: &mut Roots = by_domain.entry(domain).or_default();
                     known.extend(roots.iter().cloned());
                 }
-                Err(_) => bad += 1,
+                Err(_) => fault(Flaw::Domain(number)),
             }
         }
     }
@@ -101,7 +117,7 @@ pub fn believed((mesh, authority): (&[TrustDomain], &str), further: &[Further<'_
     Believed {
         all: all.iter().map(text).collect(),
         domains: domains.into_iter().map(domain).collect(),
-        bad,
+        faults,
     }
 }
 
@@ -109,16 +125,11 @@ fn text(der: &Vec<u8>) -> String {
     pem_of(&CertificateDer::from(der.as_slice()))
 }
 
-fn has_blocks(pem: &str) -> bool {
-    CertificateDer::pem_slice_iter(pem.as_bytes())
-        .next()
-        .is_some()
-}
-
-/// The certificates that may sign.
-fn read(pem: &str, bad: &mut usize) -> Roots {
+/// The certificates that may sign, and what is wrong with the others.
+fn read(pem: &str) -> (Roots, Vec<Flaw>) {
     let mut roots = Roots::new();
-    for one in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+    let mut flaws = Vec::new();
+    for (number, one) in CertificateDer::pem_slice_iter(pem.as_bytes()).enumerate() {
         let good = one.ok().filter(|one| {
             let parsed = parse("caCertificates", one);
             parsed.is_ok_and(|parsed| may_sign(&parsed))
@@ -127,10 +138,13 @@ fn read(pem: &str, bad: &mut usize) -> Roots {
             Some(one) => {
                 roots.insert(one.to_vec());
             }
-            None => *bad += 1,
+            None => flaws.push(Flaw::Certificate(number)),
         }
     }
-    roots
+    if roots.is_empty() && flaws.is_empty() {
+        flaws.push(Flaw::Text);
+    }
+    (roots, flaws)
 }
 
 #[cfg(test)]
@@ -174,7 +188,14 @@ mod tests {
             further(None),
         ];
         let told = believed((&mesh(&["td", "old"]), &own), &given);
-        assert_eq!((told.bad, told.all.len(), told.domains.len()), (3, 3, 0));
+        let fault = |entry, what| Fault { entry, what };
+        let faults = [
+            fault(0, Flaw::Certificate(1)),
+            fault(0, Flaw::Certificate(2)),
+            fault(2, Flaw::Text),
+        ];
+        assert_eq!(told.faults, faults);
+        assert_eq!((told.all.len(), told.domains.len()), (3, 0));
         for root in [&own, &one, &other] {
             assert!(told.all.contains(root), "{root}");
         }
@@ -201,7 +222,9 @@ mod tests {
         ];
         let told = believed((&mesh(&["td", "old"]), &own), &given);
         let all: Vec<&str> = told.domains.iter().map(|one| one.name.as_str()).collect();
-        assert_eq!((all, told.bad), (vec!["old", "partner.example", "td"], 1));
+        assert_eq!(all, ["old", "partner.example", "td"]);
+        let what = Flaw::Domain(1);
+        assert_eq!(told.faults, [Fault { entry: 0, what }]);
         for name in ["td", "old"] {
             let domain = of(&told, name);
             assert!(domain.mesh && domain.roots.contains(&own) && domain.roots.contains(&any));

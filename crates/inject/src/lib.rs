@@ -33,6 +33,7 @@ pub use patch::patch;
 pub use refusal::Refusal;
 pub use review::{Answer, Fate, Given, answer};
 pub use settings::{Native, ProxyConfigs, Settings, TrustBundles};
+pub use template::BUILT_IN;
 pub use values::Values;
 
 use context::Context;

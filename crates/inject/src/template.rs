@@ -45,6 +45,9 @@ fn names(context: &Context<'_>) -> Vec<String> {
     chosen.into_iter().flat_map(resolve).collect()
 }
 
+/// The templates that are code here; users may write others, also in their place.
+pub const BUILT_IN: [&str; 3] = ["gateway", "grpc-agent", "sidecar"];
+
 /// The fragments of all templates of a pod, in their order.
 pub(crate) fn fragments(context: &Context<'_>) -> Result<Vec<Value>, Refusal> {
     names(context)
@@ -58,6 +61,7 @@ fn one(context: &Context<'_>, name: &str) -> Result<Value, Refusal> {
         return parsed(name, text);
     }
     match name {
+        // As in [`BUILT_IN`].
         "sidecar" => sidecar::fragment(context)?.into_value(),
         "gateway" => gateway::fragment(context)?.into_value(),
         "grpc-agent" => grpc::agent(context)?.into_value(),

@@ -45,6 +45,12 @@ impl Values {
         (!here.is_null()).then_some(here)
     }
 
+    /// All values.
+    #[must_use]
+    pub fn whole(&self) -> &Value {
+        &self.0
+    }
+
     /// The scalar at a path as text; empty when there is none.
     #[must_use]
     pub fn text(&self, path: &str) -> String {

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use webhook::WebhookArgs;
 
-pub(crate) use external::{ServingFiles, Signer, SignerNames};
+pub(crate) use external::{Serving, ServingFiles, Signer, SignerNames};
 pub(crate) use identity::Signing;
 pub(crate) use webhook::Injection;
 
@@ -197,6 +197,8 @@ pub(crate) struct Config {
     pub(crate) web_roots: Option<String>,
     /// Who signs certificates of workloads.
     pub(crate) signer: Signer,
+    /// Which certificate is shown beside an authority of our own.
+    pub(crate) serving: Serving,
     /// How certificates of workloads are signed.
     pub(crate) signing: Signing,
     /// The strict profile.
@@ -265,9 +267,11 @@ impl Args {
         let cluster = own_cluster(&cluster_id)?;
         let in_cluster = in_pod || access.is_some();
         let local = |address: &'static str| if in_cluster { address } else { "127.0.0.1:0" };
+        let (signer, serving) = external.read(access.is_some())?;
         Ok(Config {
             directories: directories(&config_dir, &cluster)?,
-            signer: external.read(access.is_some())?,
+            signer,
+            serving,
             access,
             mesh_config,
             mesh_networks: networks_config,

@@ -7,6 +7,7 @@
 mod kept;
 mod mounted;
 
+use crate::args::{Serving, ServingFiles};
 use crate::clock;
 use crate::plane::Plane;
 use meltemi_ca::development::DevelopmentError;
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 
 use kept::{MARKED, SELF_SIGNED};
 pub(crate) use kept::{Rotor, Store};
+use mounted::Read;
 pub(crate) use mounted::Shown;
 
 /// How often the Secrets are read again.
@@ -48,6 +50,8 @@ enum Trouble {
     Directory(#[from] DirectoryError),
     #[error("{0}: {1}")]
     Authority(&'static str, meltemi_ca::Error),
+    #[error(transparent)]
+    Mounted(#[from] mounted::Trouble),
     #[error("{0} is gone; restore it, or restart to sign with another authority")]
     Gone(&'static str),
 }
@@ -66,6 +70,8 @@ pub(crate) struct Names {
 /// Keeps the certificate.
 pub(crate) struct Keeper {
     pub(crate) store: Store,
+    /// Which certificate is shown.
+    pub(crate) serving: Serving,
     /// Which Secret keeps an authority that we have made.
     pub(crate) home: secret::Home,
     /// When the self-signed root is renewed.
@@ -90,6 +96,8 @@ struct Served {
     /// The Secret that it comes from.
     from: &'static str,
     leaf: Leaf,
+    /// Where the leaf comes from when we have not signed it.
+    mounted: Option<Read>,
     tls: Arc<Tls>,
 }
 
@@ -127,12 +135,12 @@ impl Keeper {
         let (pem, from) = self.shared(served.as_ref()).await?;
         let failed = |error| Trouble::Authority(from, error);
         match served {
-            None => *served = Some(self.begin(pem, from).map_err(failed)?),
+            None => *served = Some(self.begin(pem, from)?),
             Some(served) => {
                 if served.succession.hear(pem, now).map_err(failed)? {
                     served.from = from;
                     self.follow(served).map_err(failed)?;
-                } else if served.leaf.validity.is_due(now, LEFT) {
+                } else if served.mounted.is_none() && served.leaf.validity.is_due(now, LEFT) {
                     served.leaf = self.sign(served.succession.authority()).map_err(failed)?;
                     served.tls.show(&served.leaf).map_err(failed)?;
                     tracing::info!("the serving certificate was renewed");
@@ -141,16 +149,66 @@ impl Keeper {
         }
         if let Some(served) = served {
             measure(served.succession.authority(), now);
+            self.swap(served)?;
         }
         Ok(())
     }
 
+    /// Shows what is mounted, if that is something else than before.
+    fn swap(&self, served: &mut Served) -> Result<(), Trouble> {
+        let authority = served.succession.authority();
+        let Some((read, leaf, files)) = self.mounted(authority, served.mounted.as_ref())? else {
+            return Ok(());
+        };
+        let shown = served.tls.show(&leaf);
+        shown.map_err(|error| mounted::unusable(files, error))?;
+        let until = clock::rfc3339(leaf.validity.until);
+        tracing::info!(until, "a mounted certificate is shown");
+        (served.leaf, served.mounted) = (leaf, Some(read));
+        Ok(())
+    }
+
+    /// What is mounted, if that is to be shown and is something else than `before`.
+    fn mounted(
+        &self,
+        authority: &Authority,
+        before: Option<&Read>,
+    ) -> Result<Option<(Read, Leaf, &ServingFiles)>, Trouble> {
+        let files = match &self.serving {
+            Serving::Found(files) if !files.chain.exists() => return Ok(None),
+            Serving::Found(files) | Serving::Named(files) => files,
+        };
+        let read = Read::of(files, Some(&authority.pem().roots))?;
+        if before == Some(&read) {
+            return Ok(None);
+        }
+        let leaf = read.whole(files)?.leaf;
+        Ok(Some((read, leaf, files)))
+    }
+
+    /// The first certificate: what is mounted, else one that we sign. What was only found, and is of no
+    /// use, keeps nobody waiting.
+    fn first(&self, authority: &Authority) -> Result<(Leaf, Option<Read>), Trouble> {
+        let mounted = match (self.mounted(authority, None), &self.serving) {
+            (Err(error), Serving::Found(_)) => {
+                tracing::warn!(%error, "what is mounted is not shown");
+                None
+            }
+            (mounted, _) => mounted?,
+        };
+        match mounted {
+            Some((read, leaf, _)) => Ok((leaf, Some(read))),
+            None => Ok((self.sign(authority).map_err(own)?, None)),
+        }
+    }
+
     /// The first authority.
-    fn begin(&self, pem: AuthorityPem, from: &'static str) -> Result<Served, meltemi_ca::Error> {
-        let succession = Succession::begin(pem, (clock::wall(), self.settle))?;
+    fn begin(&self, pem: AuthorityPem, from: &'static str) -> Result<Served, Trouble> {
+        let failed = |error| Trouble::Authority(from, error);
+        let succession = Succession::begin(pem, (clock::wall(), self.settle)).map_err(failed)?;
         let authority = succession.authority();
-        let leaf = self.sign(authority)?;
-        let tls = Arc::new(Tls::new(&leaf, authority)?);
+        let (leaf, mounted) = self.first(authority)?;
+        let tls = Arc::new(Tls::new(&leaf, authority).map_err(failed)?);
         self.announce(authority, from);
         self.tls.send_replace(Some(tls.clone()));
         self.gate.open();
@@ -158,6 +216,7 @@ impl Keeper {
             succession,
             from,
             leaf,
+            mounted,
             tls,
         })
     }
@@ -166,8 +225,10 @@ impl Keeper {
     fn follow(&self, served: &mut Served) -> Result<(), meltemi_ca::Error> {
         let authority = served.succession.authority();
         served.tls.believe(authority)?;
-        served.leaf = self.sign(authority)?;
-        served.tls.show(&served.leaf)?;
+        if served.mounted.is_none() {
+            served.leaf = self.sign(authority)?;
+            served.tls.show(&served.leaf)?;
+        }
         self.announce(authority, served.from);
         if served.succession.waits() {
             let roots = authority.roots().len();
@@ -204,6 +265,11 @@ impl Keeper {
         let names = names::serving((namespace, domain), (revision, tags), others);
         authority.sign_serving(&names, (clock::wall(), SERVING_LIFETIME))
     }
+}
+
+/// Our own authority cannot sign for us.
+fn own(error: meltemi_ca::Error) -> Trouble {
+    Trouble::Authority("the serving certificate", error)
 }
 
 /// How long what signs, and what it is trusted for, will count.

@@ -9,11 +9,13 @@ pub(crate) mod pages;
 mod dump;
 mod objects;
 mod registry;
+mod rules;
 mod streams;
 
 use crate::about::About;
 use crate::callers::View;
 use crate::plane::Plane;
+use crate::webhook::Injector;
 use meltemi_proto::any;
 use meltemi_proto::envoy::service::status::v3::ClientConfig;
 use meltemi_proto::resource::Encoded;
@@ -38,6 +40,8 @@ const OF_A_PROXY: [&str; 3] = ["config_dump", "edsz", "ndsz"];
 pub(crate) struct Desk {
     pub(crate) plane: Plane,
     pub(crate) about: Arc<About>,
+    /// What pods are injected by, where they are.
+    pub(crate) injector: Option<Arc<Injector>>,
 }
 
 impl Desk {
@@ -162,6 +166,7 @@ mod tests {
                 revision: "default".to_owned(),
                 strict,
             }),
+            injector: None,
         }
     }
 
@@ -238,8 +243,10 @@ mod tests {
                 "{names:?}"
             );
         }
-        let said = ask(&desk(false), (&root, AWAY), (PAGE, &["inject"])).unwrap();
+        let said = ask(&desk(false), (&root, AWAY), (PAGE, &["nothing"])).unwrap();
         assert_eq!(said, ["404 page not found\n"]);
+        let said = ask(&desk(false), (&root, AWAY), (PAGE, &["inject"])).unwrap();
+        assert_eq!(said, ["{}"], "there is no webhook");
     }
 
     #[test]

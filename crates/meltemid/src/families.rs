@@ -189,6 +189,14 @@ pub(crate) const FAMILIES: &[Family] = &[
         "What is wrong with users' objects now, by severity.",
     ),
     gauge(
+        "meltemi_mesh_root_faults",
+        "What cannot be used of MeshConfig.caCertificates now.",
+    ),
+    gauge(
+        "meltemi_spiffe_bundles",
+        "Addresses of SPIFFE bundles by state: good, old (what was read before counts), none.",
+    ),
+    gauge(
         "meltemi_mesh_config_hash",
         "Which mesh configuration is served: the same number on replicas that serve the same.",
     ),

@@ -42,6 +42,8 @@ struct State {
     supply: Supply,
     /// Whom workloads believe; empty until it is known.
     trust: Arc<TypeSet>,
+    /// What is wrong with what the mesh says of it.
+    distrust: BTreeSet<Diagnostic>,
     /// What of the mesh decides that.
     trusting: watch::Sender<Option<Trusting>>,
     /// Tells when something may be wrong that was not, outside of a publication.
@@ -83,9 +85,7 @@ impl Plane {
         }
         state.note(|tally| tally.publish(&published.subjects));
         let named = state.supply.publish(&published.snapshot);
-        state
-            .trusting
-            .send_if_modified(Trusting::of(&published.snapshot));
+        state.trusting.send_if_modified(Trusting::of(&published));
         let extent = state
             .translator
             .publish(published.snapshot, &published.endpoints);
@@ -126,6 +126,7 @@ impl Plane {
         all.extend(state.translator.snapshot().diagnostics.iter().cloned());
         all.extend(state.rejected.values().flat_map(|r| r.values().cloned()));
         all.extend(state.credentials());
+        all.extend(state.distrust.iter().cloned());
         all
     }
 
@@ -141,6 +142,7 @@ impl Plane {
             node: client.node.clone(),
             proxy: client.proxy.clone(),
             assigned: client.assigned.clone(),
+            trust: state.trust.clone(),
             diagnostics: objects.chain(client.assigned.diagnostics()).collect(),
         })
     }
@@ -175,6 +177,8 @@ pub(crate) struct Held {
     pub(crate) proxy: Arc<Proxy>,
     /// Its resources.
     pub(crate) assigned: Assigned,
+    /// Whom it is told to believe.
+    pub(crate) trust: Arc<TypeSet>,
     /// What is wrong with objects and with what was made of them for it.
     pub(crate) diagnostics: BTreeSet<Diagnostic>,
 }

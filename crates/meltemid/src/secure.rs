@@ -154,6 +154,7 @@ impl Secure {
                 }),
                 Signer::Own | Signer::Cluster(_) => Keeping::Own(Box::new(Keeper {
                     store,
+                    serving: config.serving.clone(),
                     home: signing.home,
                     rotor: Rotor::new(signing.renewal, signing.check, signing.jitter),
                     names: Names {
@@ -264,13 +265,13 @@ impl Secure {
         });
         Some(Webhook {
             tls: self.tls.clone(),
-            injector: Injector {
+            injector: Arc::new(Injector {
                 plane: self.callers.plane.clone(),
                 told: hears,
                 kubelet,
                 revision: config.revision.clone(),
                 made: Mutex::default(),
-            },
+            }),
             gate: readiness.gate("webhook"),
             source,
             bundle,

@@ -5,6 +5,7 @@
 //! plane that starts again takes nothing away from anybody.
 
 mod bundles;
+mod faults;
 
 use crate::args::Config;
 use crate::plane::{Plane, Trusting};
@@ -58,7 +59,6 @@ impl Trust {
         } = self;
         let mut meshes = plane.trusting();
         let mut bundles = Bundles::new(web);
-        let mut bad = 0;
         loop {
             let mesh = meshes.borrow_and_update().clone();
             let own = roots.as_mut().map(|it| it.borrow_and_update().clone());
@@ -67,8 +67,8 @@ impl Trust {
                 bundles.follow(&mesh.config.ca_certificates);
                 if bundles.were_tried() {
                     let told = whom(&mesh, &own.unwrap_or_default(), &bundles);
-                    complain(told.bad, &mut bad);
-                    plane.believe(encoded(told));
+                    let faults = faults::of(&mesh, &told, &bundles);
+                    plane.believe(encoded(told), faults);
                 }
             }
             tokio::select! {
@@ -112,18 +112,6 @@ fn whom(mesh: &Trusting, own: &str, bundles: &Bundles) -> Believed {
     believed((&domains, own), &further.collect::<Vec<_>>())
 }
 
-/// Says it when something else is of no use than before.
-fn complain(bad: usize, said: &mut usize) {
-    if bad > 0 && bad != *said {
-        tracing::warn!(
-            bad,
-            "MeshConfig.caCertificates: some are no PEM of an authority's certificate, or no trust \
-             domain; correct them"
-        );
-    }
-    *said = bad;
-}
-
 fn encoded(told: Believed) -> Encoded {
     let domains = told.domains.into_iter().map(|domain| TrustDomainRoots {
         trust_domain: domain.name.to_string(),
@@ -156,6 +144,7 @@ mod tests {
         let mesh = Trusting {
             config: Arc::new(config),
             domain: "td".parse().unwrap(),
+            written: None,
         };
         let made = encoded(whom(&mesh, &root("own"), &Bundles::new(None)));
         ProxyConfig::decode(made.body).unwrap()

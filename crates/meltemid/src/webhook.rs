@@ -54,7 +54,7 @@ const WAITING: usize = 64;
 /// The webhook, before it serves.
 pub(crate) struct Webhook {
     pub(crate) tls: watch::Receiver<Option<Arc<Tls>>>,
-    pub(crate) injector: Injector,
+    pub(crate) injector: Arc<Injector>,
     /// Opened when questions are answered.
     pub(crate) gate: Gate,
     /// Where its settings come from; none without an API server.
@@ -76,7 +76,7 @@ pub(crate) enum Lingers {
 
 /// What each question needs.
 struct Shared {
-    injector: Injector,
+    injector: Arc<Injector>,
     budget: Budget,
     /// Pods are worked on at once on so many cores and no more.
     cores: Semaphore,

@@ -156,6 +156,9 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
     let desk = Desk {
         plane,
         about: Arc::new(about(&config)),
+        injector: webhook
+            .as_ref()
+            .map(|(webhook, _)| webhook.injector.clone()),
     };
     let server = Server::new(Arc::new(desk.clone()), Limits::default());
     let pages = Pages {

@@ -17,7 +17,8 @@ use dirty::Dirty;
 use discovery::Discovery;
 use ingest::allocate::Allocations;
 use link::routes::RouteHistory;
-use meltemi_api::Change;
+use meltemi_api::mesh_config::MeshConfig;
+use meltemi_api::{Change, Resource};
 use meltemi_model::{Mesh, Service, ServiceEndpoints, ServiceIndex, ServiceKey, Snapshot};
 use meltemi_types::{Diagnostic, ObjectRef};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +40,8 @@ pub struct Published {
     pub endpoints: BTreeSet<ServiceKey>,
     /// The same pointer as before when nothing of it differs.
     pub subjects: Arc<Subjects>,
+    /// The mesh configuration as it was written, if it was.
+    pub mesh: Option<Arc<Resource<MeshConfig>>>,
 }
 
 /// The raw objects and the snapshot made from them. One owner, never shared.
@@ -156,6 +159,7 @@ impl Registry {
             snapshot: self.snapshot.clone(),
             endpoints,
             subjects: self.world.subjects.clone(),
+            mesh: ingest::mesh::chosen(&self.world, &self.settings).cloned(),
         }
     }
 

@@ -107,6 +107,11 @@ async fn a_bundle_is_followed_and_the_last_good_one_stays() -> Result<()> {
     let scene = Scene::start("bundles-follow", (&good, |url| url))?;
     let mut stream = scene.stream().await?;
     ensure!(told(&mut stream).await? == first, "not the first");
+    let page = "/debug/config_dump?proxyID=web-0.shop&types=pcds";
+    let page = scene.citadel.plane.get(page)?;
+    ensure!(page.contains("partner.example"), "{page}");
+    let page = scene.citadel.plane.get("/debug/syncz")?;
+    ensure!(page.contains("\"pcds\""), "{page}");
     // What is no bundle, nothing at all, and another address change nothing.
     let elsewhere = Publisher::start(&scene.openssl, &scene.web, &[])?;
     for bad in [
@@ -131,7 +136,11 @@ async fn a_bundle_is_followed_and_the_last_good_one_stays() -> Result<()> {
         told(&mut stream).await? == second,
         "something else was said in between"
     );
-    scene.citadel.wait_said("what was known counts")
+    scene.citadel.wait_said("what was read last counts")?;
+    wait::until("the fault to be over", SOON, || {
+        let found = scene.citadel.plane.get("/debug/diagnosticz")?;
+        Ok((!found.contains("MLT0402")).then_some(()))
+    })
 }
 
 /// Without TLS anybody on the way could name whom a mesh believes.
@@ -145,5 +154,13 @@ async fn an_address_without_tls_is_not_read_and_nobody_of_it_is_believed() -> Re
     let mut stream = scene.stream().await?;
     ensure!(told(&mut stream).await?.is_empty(), "somebody is believed");
     ensure!(scene.publisher.asked() == 0, "it was asked");
-    scene.citadel.wait_said("spiffeBundleUrl is not read")
+    wait::until("it to be said", SOON, || {
+        let found = scene.citadel.plane.get("/debug/diagnosticz")?;
+        let is_said =
+            found.contains("MLT0402") && found.contains("caCertificates[0].spiffeBundleUrl");
+        let metrics = scene.citadel.plane.get("/metrics")?;
+        let is_counted = metrics.contains("meltemi_spiffe_bundles{state=\"none\"} 1")
+            && metrics.contains("meltemi_mesh_root_faults 1");
+        Ok((is_said && is_counted).then_some(()))
+    })
 }

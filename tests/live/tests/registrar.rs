@@ -265,7 +265,55 @@ async fn workloads_are_told_of_the_roots_of_mesh_configuration() -> Result<()> {
     let chain = caller.sign(&csr.request, 3600).await??;
     citadel.openssl.verify(&chain)?;
     ensure!(chain.last() == Some(&own), "{chain:?}");
-    citadel.wait_said("MeshConfig.caCertificates: some are no PEM")
+    citadel.wait_said("caCertificates[0].pem: there is no certificate in PEM")
+}
+
+/// What is mounted is shown, and our own authority signs for workloads.
+#[tokio::test]
+async fn a_mounted_certificate_is_shown_beside_an_authority() -> Result<()> {
+    let scratch = Scratch::new("registrar-beside-files")?;
+    let openssl = Openssl::new(scratch.path());
+    let root = openssl.root("elsewhere")?;
+    let file = |name: &str| scratch.path().join(name).display().to_string();
+    let names = "subjectAltName=DNS:istiod.istio-system.svc\nextendedKeyUsage=serverAuth\n";
+    let csr = openssl.p256()?;
+    openssl.write("tls.crt", &openssl.sign(&csr, &root, names)?)?;
+    openssl.write("tls.key", &csr.key)?;
+    openssl.write("ca.crt", &root.certificate)?;
+    let flag = format!("--tlsCertFile={}", file("tls.crt"));
+    let key = format!("--tlsKeyFile={}", file("tls.key"));
+    let citadel = Citadel::start_with("registrar-beside", &[], &[&flag, &key])?;
+    let by = |roots: String| -> Result<Caller> {
+        Ok(Caller {
+            server: citadel.plane.secure()?,
+            roots,
+            token: Some(citadel.reviews.mint(&pod())),
+            certificate: None,
+        })
+    };
+    let own = citadel.roots()?;
+    ensure!(by(own.clone())?.connect().await.is_err(), "ours is shown");
+    let caller = by(root.certificate.clone())?;
+    let workload = citadel.openssl.p256()?;
+    let chain = caller.sign(&workload.request, 3600).await??;
+    citadel.openssl.verify(&chain)?;
+    ensure!(chain.last() == Some(&own), "{chain:?}");
+    // A certificate of our authority proves who calls.
+    let leaf = chain.first().context("no certificate")?.clone();
+    let by_certificate = Caller {
+        token: None,
+        certificate: Some((leaf, workload.key)),
+        ..by(root.certificate.clone())?
+    };
+    let mut stream = by_certificate
+        .stream_on(by_certificate.connect().await?, &web())
+        .await?;
+    stream.names().await?;
+    // Half of what is mounted changes nothing.
+    openssl.write("tls.key", "junk")?;
+    citadel.wait_said("tls.key cannot be read")?;
+    by(root.certificate.clone())?.connect().await?;
+    Ok(())
 }
 
 #[tokio::test]

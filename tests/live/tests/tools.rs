@@ -200,6 +200,9 @@ async fn istioctl_reads_pages() -> Result<()> {
         "configz",
         "edsz",
         "adsz",
+        "authorizationz",
+        "inject",
+        "telemetryz",
     ] {
         ensure!(list.iter().any(|one| one == name), "{name}: {list:?}");
     }
@@ -212,7 +215,6 @@ async fn istioctl_reads_pages() -> Result<()> {
     ensure!(eds.contains("reviews.shop.svc.cluster.local"), "{eds}");
     for (name, words) in [
         ("nothing", "404 page not found"),
-        ("inject", "404 page not found"),
         (
             "config_dump",
             "You must provide a proxyID in the query string",

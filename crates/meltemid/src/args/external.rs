@@ -23,8 +23,8 @@ pub(super) struct ExternalArgs {
     /// The domain of the signers that a request may name.
     #[arg(long, env = "CERT_SIGNER_DOMAIN", hide = true, default_value = "")]
     cert_signer_domain: String,
-    /// With ENABLE_CA_SERVER=false: the file with the certificate that is shown on --secureGRPCAddr
-    /// [default: /var/run/secrets/istiod/tls/tls.crt].
+    /// The file with the certificate that is shown on --secureGRPCAddr instead of one that we sign
+    /// [default: /var/run/secrets/istiod/tls/tls.crt, if it is there].
     #[arg(long = "tlsCertFile", alias = "tls-cert-file", value_name = "FILE")]
     tls_cert_file: Option<PathBuf>,
     /// The file with its key [default: /var/run/secrets/istiod/tls/tls.key].
@@ -47,6 +47,15 @@ pub(crate) enum Signer {
     Elsewhere(ServingFiles),
 }
 
+/// Which certificate is shown beside an authority of our own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Serving {
+    /// What is in these files when they are there, else one that we sign.
+    Found(ServingFiles),
+    /// What is in these files, and no other.
+    Named(ServingFiles),
+}
+
 /// Which signers of a cluster are asked; at least one of the two is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SignerNames {
@@ -66,8 +75,9 @@ pub(crate) struct ServingFiles {
 }
 
 impl ExternalArgs {
-    /// Who signs; `in_cluster` is whether there is an API server to ask.
-    pub(super) fn read(self, in_cluster: bool) -> Result<Signer, String> {
+    /// Who signs, and what is shown beside an authority of our own; `in_cluster` is whether there is an
+    /// API server to ask.
+    pub(super) fn read(self, in_cluster: bool) -> Result<(Signer, Serving), String> {
         let Self {
             enable_ca_server,
             external_ca,
@@ -77,55 +87,66 @@ impl ExternalArgs {
             tls_key_file,
             ca_cert_file,
         } = self;
-        if !switch("ENABLE_CA_SERVER", &enable_ca_server)? {
-            let chain = tls_cert_file.unwrap_or_else(|| format!("{TLS}/tls.crt").into());
-            return Ok(Signer::Elsewhere(ServingFiles {
-                roots: match ca_cert_file {
-                    Some(file) => vec![file],
-                    None => vec![ROOTS.into(), chain.with_file_name("ca.crt")],
-                },
-                key: tls_key_file.unwrap_or_else(|| format!("{TLS}/tls.key").into()),
-                chain,
-            }));
+        let is_own = switch("ENABLE_CA_SERVER", &enable_ca_server)?;
+        let is_named = tls_cert_file.is_some();
+        if is_own && is_named != tls_key_file.is_some() {
+            return Err("--tlsCertFile and --tlsKeyFile: name both, or none".to_owned());
         }
-        if tls_cert_file.is_some() || tls_key_file.is_some() || ca_cert_file.is_some() {
-            return Err(
-                "--tlsCertFile, --tlsKeyFile and --caCertFile are for ENABLE_CA_SERVER=false; with \
-                 an authority here its certificate is shown"
-                    .to_owned(),
-            );
+        let files = files(tls_cert_file, tls_key_file, ca_cert_file);
+        if !is_own {
+            return Ok((Signer::Elsewhere(files.clone()), Serving::Named(files)));
         }
-        match &*external_ca {
-            "" => Ok(Signer::Own),
-            "ISTIOD_RA_KUBERNETES_API" if in_cluster => {
-                let set = |text: String| Some(text).filter(|text| !text.is_empty());
-                let names = SignerNames {
-                    default: set(k8s_signer),
-                    domain: set(cert_signer_domain),
-                };
-                match names == SignerNames::default() {
-                    true => Err(
-                        "EXTERNAL_CA=ISTIOD_RA_KUBERNETES_API: name a signer in K8S_SIGNER, or the \
+        let serving = match is_named {
+            true => Serving::Named(files),
+            false => Serving::Found(files),
+        };
+        let set = |text: String| Some(text).filter(|text| !text.is_empty());
+        let names = SignerNames {
+            default: set(k8s_signer),
+            domain: set(cert_signer_domain),
+        };
+        Ok((signer(&external_ca, names, in_cluster)?, serving))
+    }
+}
+
+/// The files of a mounted certificate; where none is named, those of istio-csr.
+fn files(chain: Option<PathBuf>, key: Option<PathBuf>, roots: Option<PathBuf>) -> ServingFiles {
+    let chain = chain.unwrap_or_else(|| format!("{TLS}/tls.crt").into());
+    ServingFiles {
+        roots: match roots {
+            Some(file) => vec![file],
+            None => vec![ROOTS.into(), chain.with_file_name("ca.crt")],
+        },
+        key: key.unwrap_or_else(|| format!("{TLS}/tls.key").into()),
+        chain,
+    }
+}
+
+/// Who signs, where that is not left to others.
+fn signer(external_ca: &str, names: SignerNames, in_cluster: bool) -> Result<Signer, String> {
+    match external_ca {
+        "" => Ok(Signer::Own),
+        "ISTIOD_RA_KUBERNETES_API" if in_cluster => match names == SignerNames::default() {
+            true => Err(
+                "EXTERNAL_CA=ISTIOD_RA_KUBERNETES_API: name a signer in K8S_SIGNER, or the \
                          domain of those that pods may name in CERT_SIGNER_DOMAIN"
-                            .to_owned(),
-                    ),
-                    false => Ok(Signer::Cluster(names)),
-                }
-            }
-            "ISTIOD_RA_KUBERNETES_API" => Err(
-                "EXTERNAL_CA=ISTIOD_RA_KUBERNETES_API: there is no API server whose signers could \
+                    .to_owned(),
+            ),
+            false => Ok(Signer::Cluster(names)),
+        },
+        "ISTIOD_RA_KUBERNETES_API" => Err(
+            "EXTERNAL_CA=ISTIOD_RA_KUBERNETES_API: there is no API server whose signers could \
                  be asked"
-                    .to_owned(),
-            ),
-            "ISTIOD_RA_ISTIO_API" => Err(
-                "EXTERNAL_CA=ISTIOD_RA_ISTIO_API was removed from Istio, too: set \
+                .to_owned(),
+        ),
+        "ISTIOD_RA_ISTIO_API" => Err(
+            "EXTERNAL_CA=ISTIOD_RA_ISTIO_API was removed from Istio, too: set \
                  ENABLE_CA_SERVER=false, and let agents ask that authority themselves (caAddress)"
-                    .to_owned(),
-            ),
-            other => Err(format!(
-                "EXTERNAL_CA={other:?} is unknown; use ISTIOD_RA_KUBERNETES_API, or leave it out"
-            )),
-        }
+                .to_owned(),
+        ),
+        other => Err(format!(
+            "EXTERNAL_CA={other:?} is unknown; use ISTIOD_RA_KUBERNETES_API, or leave it out"
+        )),
     }
 }
 
@@ -134,6 +155,10 @@ mod tests {
     use super::*;
 
     fn read(flags: &[&str], in_cluster: bool) -> Result<Signer, String> {
+        shown(flags, in_cluster).map(|(signer, _)| signer)
+    }
+
+    fn shown(flags: &[&str], in_cluster: bool) -> Result<(Signer, Serving), String> {
         #[derive(clap::Parser)]
         struct Only {
             #[command(flatten)]
@@ -172,10 +197,17 @@ mod tests {
             (&["--external-ca=ISTIOD_RA_ISTIO_API"], true, "caAddress"),
             (&["--external-ca=vault"], true, "unknown"),
             (&["--enable-ca-server=maybe"], true, "ENABLE_CA_SERVER"),
-            (&["--caCertFile=/a"], true, "ENABLE_CA_SERVER=false"),
+            (&["--tlsCertFile=/a"], true, "name both"),
         ] {
             let why = read(flags, in_cluster).unwrap_err();
             assert!(why.contains(words), "{why}");
         }
+        let named = shown(&["--tlsCertFile=/a/b", "--tlsKeyFile=/a/c"], true).unwrap();
+        assert!(
+            matches!(named, (Signer::Own, Serving::Named(_))),
+            "{named:?}"
+        );
+        let (_, found) = shown(&[], true).unwrap();
+        assert!(matches!(found, Serving::Found(_)), "{found:?}");
     }
 }

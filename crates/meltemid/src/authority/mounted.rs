@@ -21,7 +21,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Why there is no certificate, or no new one.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+pub(super) enum Trouble {
     #[error("{path}: {source}; mount the Secret istiod-tls, or name the file")]
     Io {
         path: PathBuf,
@@ -48,7 +48,7 @@ pub(crate) struct Shown {
 
 /// What was read.
 #[derive(PartialEq, Eq)]
-struct Read {
+pub(super) struct Read {
     chain: String,
     key: Secret<String>,
     roots: String,
@@ -82,16 +82,12 @@ impl Shown {
     }
 
     fn renew(&self, shown: &mut Option<(Read, Arc<Tls>)>) -> Result<(), Trouble> {
-        let read = self.read()?;
+        let read = Read::of(&self.files, None)?;
         if shown.as_ref().is_some_and(|(old, _)| *old == read) {
             return Ok(());
         }
-        let unusable = |source| Trouble::Unusable {
-            chain: self.files.chain.clone(),
-            source,
-        };
-        let mounted = Mounted::read(&read.chain, &read.key, &read.roots, clock::wall());
-        let mounted = mounted.map_err(unusable)?;
+        let unusable = |source| unusable(&self.files, source);
+        let mounted = read.whole(&self.files)?;
         let vouches = mounted.pem();
         let Mounted { leaf, roots } = mounted;
         let trust = (&roots[..], &Revoked::default());
@@ -121,16 +117,35 @@ impl Shown {
         self.vouches.send_replace(vouches.into());
         Ok(())
     }
+}
 
-    fn read(&self) -> Result<Read, Trouble> {
-        let ServingFiles { chain, key, roots } = &self.files;
+impl Read {
+    /// What these files hold; the roots are `own` where none of their files is there.
+    pub(super) fn of(files: &ServingFiles, own: Option<&str>) -> Result<Self, Trouble> {
+        let ServingFiles { chain, key, roots } = files;
         let there = roots.iter().find(|path| path.exists());
-        let roots = there.or(roots.first()).unwrap_or(chain);
-        Ok(Read {
+        Ok(Self {
             chain: text(chain)?,
             key: Secret::new(text(key)?),
-            roots: text(roots)?,
+            roots: match (there, own) {
+                (None, Some(own)) => own.to_owned(),
+                (there, _) => text(there.or(roots.first()).unwrap_or(chain))?,
+            },
         })
+    }
+
+    /// The certificate with its key and its roots, when they fit together and count now.
+    pub(super) fn whole(&self, files: &ServingFiles) -> Result<Mounted, Trouble> {
+        let read = Mounted::read(&self.chain, &self.key, &self.roots, clock::wall());
+        read.map_err(|source| unusable(files, source))
+    }
+}
+
+/// What is in the files cannot be shown.
+pub(super) fn unusable(files: &ServingFiles, source: meltemi_ca::Error) -> Trouble {
+    Trouble::Unusable {
+        chain: files.chain.clone(),
+        source,
     }
 }
 

@@ -18,7 +18,7 @@ use meltemi_proto::resource::Encoded;
 use meltemi_proto::{any, pool, sensitive};
 use meltemi_translate::document::{Selection, proxy_resources};
 use meltemi_types::TypeUrl;
-use meltemi_types::xds::{CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE};
+use meltemi_types::xds::{CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, PROXY_CONFIG, ROUTE};
 use serde_json::{Value, json};
 
 const BOOTSTRAP: TypeUrl = "type.googleapis.com/envoy.admin.v3.BootstrapConfigDump";
@@ -69,12 +69,19 @@ pub(super) fn typed(held: &Held, types: &str) -> Result<Value, String> {
         "lds" => Some(LISTENER),
         "rds" => Some(ROUTE),
         "nds" => Some(NAME_TABLE),
+        "pcds" => Some(PROXY_CONFIG),
         _ => None,
     });
     let mut configs = Vec::new();
     for url in urls {
         for resource in held.assigned.resources(url) {
             configs.push(shown(resource)?);
+        }
+        // Whom it believes is told beside all else.
+        if url == PROXY_CONFIG {
+            for resource in held.trust.resources.values() {
+                configs.push(shown(resource)?);
+            }
         }
     }
     json(&ConfigDump { configs })

@@ -1,9 +1,9 @@
 //! The table of debug pages: name, what it is for, what it shows. Names and shapes are istiod's.
 //!
 //! A page of istiod that is not here shows something that this control plane does not have
-//! (injection templates, telemetry, caches); asking for it is `404 page not found`.
+//! (caches, the push context); asking for it is `404 page not found`.
 
-use super::{Desk, NOT_HERE, Query, dump, objects, registry, streams};
+use super::{Desk, NOT_HERE, Query, dump, objects, registry, rules, streams};
 use crate::callers::View;
 use crate::plane::Held;
 use meltemi_xds::debug::Clients;
@@ -49,11 +49,16 @@ const fn page(name: &'static str, help: &'static str, show: fn(&Desk, &Ask<'_>) 
 }
 
 /// Every page, by name.
-pub(crate) static PAGES: [Page; 19] = [
+pub(crate) static PAGES: [Page; 22] = [
     page(
         "adsz",
         "Connected proxies, with what they say of themselves",
         |desk, ask| Reply::Json(streams::adsz(desk, ask)),
+    ),
+    page(
+        "authorizationz",
+        "Policies of authorization that are in force, by namespace",
+        |desk, _| Reply::Json(rules::authorizationz(&desk.plane.snapshot())),
     ),
     page(
         "clusterz",
@@ -63,7 +68,8 @@ pub(crate) static PAGES: [Page; 19] = [
     page(
         "config_dump",
         "What a proxy should have, as Envoy would dump it: ?proxyID=POD.NAMESPACE; \
-         &include_eds with endpoints; &types=cds,lds; &form=resources with versions and origins",
+         &include_eds with endpoints; &types=cds,lds (pcds: whom it believes); \
+         &form=resources with versions and origins",
         config_dump,
     ),
     page("configz", "Configuration objects in force", |desk, _| {
@@ -86,6 +92,11 @@ pub(crate) static PAGES: [Page; 19] = [
     page("endpointz", "The same by its old name", |desk, _| {
         Reply::Json(registry::endpoint_shardz(&desk.plane.snapshot()))
     }),
+    page(
+        "inject",
+        "Templates of the injector, by name; ?values for what they are filled in with",
+        |desk, ask| rules::inject(desk.injector.as_deref(), ask.query.contains_key("values")),
+    ),
     page(
         "instancesz",
         "Which service ports end at which proxy",
@@ -131,6 +142,9 @@ pub(crate) static PAGES: [Page; 19] = [
         "How far each connected proxy is: [?namespace=NAMESPACE]",
         |desk, ask| Reply::Json(streams::syncz(desk, ask)),
     ),
+    page("telemetryz", "What telemetry is in force", |desk, _| {
+        Reply::Json(rules::telemetryz(&desk.plane.snapshot()))
+    }),
 ];
 
 /// The page of that name.

@@ -49,7 +49,7 @@ impl State {
     }
 
     /// Something may be wrong that was not, or the other way round.
-    fn moved(&self) {
+    pub(super) fn moved(&self) {
         self.note(|_| {});
         self.moved.notify_one();
     }

@@ -3,11 +3,12 @@
 
 use super::{Plane, State};
 use crate::clients::Round;
+use meltemi_api::Resource;
 use meltemi_api::mesh_config::MeshConfig;
-use meltemi_model::Snapshot;
 use meltemi_proto::resource::{Encoded, TypeSet};
-use meltemi_types::TrustDomain;
-use std::collections::BTreeMap;
+use meltemi_registry::Published;
+use meltemi_types::{Diagnostic, TrustDomain};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -18,18 +19,25 @@ pub(crate) struct Trusting {
     pub(crate) config: Arc<MeshConfig>,
     /// Its trust domain.
     pub(crate) domain: TrustDomain,
+    /// The configuration as it was written, if it was.
+    pub(crate) written: Option<Arc<Resource<MeshConfig>>>,
 }
 
 impl Trusting {
-    /// Puts that of a snapshot in place of what was known, and says whether it is something else.
-    pub(super) fn of(snapshot: &Snapshot) -> impl FnOnce(&mut Option<Self>) -> bool {
+    /// Puts what was published in place of what was known, and says whether it is something else.
+    pub(super) fn of(published: &Published) -> impl FnOnce(&mut Option<Self>) -> bool {
+        let mesh = &published.snapshot.mesh;
         let next = Self {
-            config: snapshot.mesh.config.clone(),
-            domain: snapshot.mesh.trust_domain.clone(),
+            config: mesh.config.clone(),
+            domain: mesh.trust_domain.clone(),
+            written: published.mesh.clone(),
         };
         |known| {
             let same = known.as_ref().is_some_and(|known| {
-                Arc::ptr_eq(&known.config, &next.config) && known.domain == next.domain
+                Arc::ptr_eq(&known.config, &next.config)
+                    && known.domain == next.domain
+                    && known.written.as_ref().map(Arc::as_ptr)
+                        == next.written.as_ref().map(Arc::as_ptr)
             });
             if !same {
                 *known = Some(next);
@@ -45,9 +53,14 @@ impl Plane {
         self.state().trusting.subscribe()
     }
 
-    /// Tells every workload whom to believe, if that is something else than before.
-    pub(crate) fn believe(&self, told: Encoded) {
+    /// Tells every workload whom to believe, if that is something else than before, and says what is
+    /// wrong with what the mesh says of it.
+    pub(crate) fn believe(&self, told: Encoded, faults: BTreeSet<Diagnostic>) {
         let mut state = self.state();
+        if state.distrust != faults {
+            state.distrust = faults;
+            state.moved();
+        }
         let one = BTreeMap::from([(told.name.clone(), Arc::new(told))]);
         let next = TypeSet::next(Some(&state.trust), one);
         if Arc::ptr_eq(&next, &state.trust) {

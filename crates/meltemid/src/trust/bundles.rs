@@ -20,10 +20,10 @@ const LEAST: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(1);
 const PATIENT: Duration = Duration::from_secs(5 * 60);
 /// So many addresses are read.
-const MOST: usize = 16;
+pub(super) const MOST: usize = 16;
 
-/// What was heard of one address: its roots, or that there are none yet.
-type Heard = (String, Option<String>);
+/// What was heard of one address: its roots, or why there are none.
+type Heard = (String, Result<String, String>);
 
 /// Follows addresses.
 pub(super) struct Bundles {
@@ -39,6 +39,21 @@ struct Followed {
     reader: Option<AbortHandle>,
     tried: bool,
     roots: Option<String>,
+    /// Why it could not be read the last time.
+    trouble: Option<String>,
+}
+
+/// What is known of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known<'a> {
+    /// It was read the last time.
+    Good,
+    /// It was not, and why; what was read before counts.
+    Old(&'a str),
+    /// It was never read, and why.
+    Nothing(&'a str),
+    /// It is one of more than [`MOST`], and so is not read at all.
+    Unread,
 }
 
 impl Drop for Followed {
@@ -82,17 +97,19 @@ impl Bundles {
                 Some(tokio::spawn(reading).abort_handle())
             }
             Err(why) => {
-                tracing::warn!(
-                    why,
-                    "MeshConfig.caCertificates: spiffeBundleUrl is not read"
-                );
-                None
+                return Followed {
+                    reader: None,
+                    tried: true,
+                    roots: None,
+                    trouble: Some(why),
+                };
             }
         };
         Followed {
-            tried: reader.is_none(),
             reader,
+            tried: false,
             roots: None,
+            trouble: None,
         }
     }
 
@@ -106,20 +123,36 @@ impl Bundles {
         self.followed.get(url)?.roots.as_deref()
     }
 
+    /// What is known of an address that was tried.
+    pub(super) fn known(&self, url: &str) -> Known<'_> {
+        let Some(one) = self.followed.get(url) else {
+            return Known::Unread;
+        };
+        match (&one.trouble, &one.roots) {
+            (None, _) => Known::Good,
+            (Some(why), Some(_)) => Known::Old(why),
+            (Some(why), None) => Known::Nothing(why),
+        }
+    }
+
     /// Waits until something else is known than before.
     pub(super) async fn next(&mut self) {
         // We hold a sender, so this does not end.
-        while let Some((url, roots)) = self.news.recv().await {
+        while let Some((url, heard)) = self.news.recv().await {
             let Some(followed) = self.followed.get_mut(&url) else {
                 continue;
             };
             let first = !std::mem::replace(&mut followed.tried, true);
-            let news = roots.is_some() && roots != followed.roots;
-            if news {
+            let (roots, trouble) = match heard {
+                Ok(roots) => (Some(roots), None),
+                Err(why) => (followed.roots.clone(), Some(why)),
+            };
+            let (other, more) = (roots != followed.roots, trouble != followed.trouble);
+            if other {
                 tracing::info!(url, "another SPIFFE bundle counts");
-                followed.roots = roots;
             }
-            if first || news {
+            (followed.roots, followed.trouble) = (roots, trouble);
+            if first || other || more {
                 return;
             }
         }
@@ -132,19 +165,18 @@ async fn read(fetch: Fetch, (url, tell): (String, mpsc::Sender<Heard>)) {
     loop {
         let text = fetch.text().await.map_err(|error| error.to_string());
         let bundle = text.and_then(|text| SpiffeBundle::read(&text));
-        let (roots, pause) = match bundle {
+        let (heard, pause) = match bundle {
             Ok(SpiffeBundle { roots, refresh }) => {
                 again = AGAIN;
-                (Some(roots), refresh.unwrap_or(EVERY).clamp(LEAST, EVERY))
+                (Ok(roots), refresh.unwrap_or(EVERY).clamp(LEAST, EVERY))
             }
             Err(why) => {
-                tracing::warn!(url, why, again = ?again, "a SPIFFE bundle cannot be read; what was known counts");
                 let pause = again;
                 again = PATIENT.min(again * 2);
-                (None, pause)
+                (Err(why), pause)
             }
         };
-        if tell.send((url.clone(), roots)).await.is_err() {
+        if tell.send((url.clone(), heard)).await.is_err() {
             return;
         }
         tokio::time::sleep(pause).await;

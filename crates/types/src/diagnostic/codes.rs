@@ -98,6 +98,8 @@ codes! {
         "Translation of one object failed unexpectedly; the last good version stays in force. Please report it.";
     MeshConfigInvalid = 401, "Mesh configuration that cannot be used",
         "The mesh configuration does not parse or holds values that make no sense. The last good one stays in force, or the defaults.";
+    MeshRoots = 402, "Roots of the mesh configuration that cannot be used",
+        "An entry of caCertificates holds what is no certificate of an authority in PEM, a name that is no trust domain, or an address whose SPIFFE bundle cannot be read. Nobody is believed by what cannot be used; of a bundle what was read last counts, and everything else is in force. Correct the entry, or publish a bundle at its address.";
     SourceDenied = 501, "The API server does not let the control plane read a kind",
         "The control plane may not list or watch a kind of objects. What was read before stays in force; a control plane that never read the kind is not ready, because it would serve a mesh without these objects. Give its ClusterRole the verbs list and watch on the kind.";
     SourceAway = 502, "The API server cannot be reached",
