@@ -262,7 +262,6 @@ impl Args {
         let secure_grpc = secure_grpc_addr.unwrap_or_else(|| secure.into());
         let secure_grpc = address("--secureGRPCAddr", &secure_grpc)?;
         let (injection, unused) = webhook.read(in_pod && access.is_some(), secure_grpc)?;
-        let warnings = unused.into_iter().chain(read_profile(&profile)?).collect();
         something(&config_dir, access.as_ref())?;
         let cluster = own_cluster(&cluster_id)?;
         let in_cluster = in_pod || access.is_some();
@@ -302,7 +301,7 @@ impl Args {
             scoped_gateways: matches!(scope_gateways.as_str(), "true" | "1"),
             log_format: log_format.into(),
             log_filter: log,
-            warnings,
+            warnings: unused.into_iter().chain(read_profile(&profile)?).collect(),
         })
     }
 }

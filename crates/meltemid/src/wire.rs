@@ -153,13 +153,7 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
     let status = status.and_then(|(secure, seen)| secure.status(&config, book, seen));
     let trust = Trust::new(&plane, secure.as_ref().and_then(Secure::roots), &config);
     let webhook = webhook(secure.as_ref(), (&config, &readiness), &mut sockets);
-    let desk = Desk {
-        plane,
-        about: Arc::new(about(&config)),
-        injector: webhook
-            .as_ref()
-            .map(|(webhook, _)| webhook.injector.clone()),
-    };
+    let desk = desk(plane, &config, webhook.as_ref());
     let server = Server::new(Arc::new(desk.clone()), Limits::default());
     let pages = Pages {
         desk,
@@ -231,6 +225,15 @@ fn webhook(
 ) -> Option<(Webhook, TcpListener)> {
     let webhook = secure?.webhook(config, readiness)?;
     Some((webhook, sockets.webhook.take()?))
+}
+
+/// What answers questions.
+fn desk(plane: Plane, config: &Config, webhook: Option<&(Webhook, TcpListener)>) -> Desk {
+    Desk {
+        plane,
+        about: Arc::new(about(config)),
+        injector: webhook.map(|(webhook, _)| webhook.injector.clone()),
+    }
 }
 
 /// How long changes wait.
