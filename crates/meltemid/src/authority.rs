@@ -12,7 +12,7 @@ use crate::clock;
 use crate::plane::Plane;
 use meltemi_ca::development::DevelopmentError;
 use meltemi_ca::directory::DirectoryError;
-use meltemi_ca::{Authority, AuthorityPem, Leaf, SERVING_LIFETIME, Succession, Tls, names};
+use meltemi_ca::{Authority, AuthorityPem, Leaf, Mounted, SERVING_LIFETIME, Succession, Tls, names};
 use meltemi_kube::secret;
 use meltemi_runtime::drain::Drain;
 use meltemi_runtime::ready::Gate;
@@ -84,6 +84,8 @@ pub(crate) struct Keeper {
     pub(crate) signs: watch::Sender<Option<Arc<Authority>>>,
     /// Whom everybody is to trust, in PEM.
     pub(crate) roots: watch::Sender<Arc<str>>,
+    /// Who vouches for what is shown, in PEM, for the API server.
+    pub(crate) vouches: watch::Sender<Arc<str>>,
     /// Opened with the first certificate.
     pub(crate) gate: Gate,
     /// How long a new root is handed out before anything is signed under it.
@@ -157,13 +159,16 @@ impl Keeper {
     /// Shows what is mounted, if that is something else than before.
     fn swap(&self, served: &mut Served) -> Result<(), Trouble> {
         let authority = served.succession.authority();
-        let Some((read, leaf, files)) = self.mounted(authority, served.mounted.as_ref())? else {
+        let Some((read, found, files)) = self.mounted(authority, served.mounted.as_ref())? else {
             return Ok(());
         };
+        let vouches = found.pem();
+        let leaf = found.leaf;
         let shown = served.tls.show(&leaf);
         shown.map_err(|error| mounted::unusable(files, error))?;
         let until = clock::rfc3339(leaf.validity.until);
         tracing::info!(until, "a mounted certificate is shown");
+        self.vouches.send_replace(vouches.into());
         (served.leaf, served.mounted) = (leaf, Some(read));
         Ok(())
     }
@@ -173,7 +178,7 @@ impl Keeper {
         &self,
         authority: &Authority,
         before: Option<&Read>,
-    ) -> Result<Option<(Read, Leaf, &ServingFiles)>, Trouble> {
+    ) -> Result<Option<(Read, Mounted, &ServingFiles)>, Trouble> {
         let files = match &self.serving {
             Serving::Found(files) if !files.chain.exists() => return Ok(None),
             Serving::Found(files) | Serving::Named(files) => files,
@@ -182,8 +187,8 @@ impl Keeper {
         if before == Some(&read) {
             return Ok(None);
         }
-        let leaf = read.whole(files)?.leaf;
-        Ok(Some((read, leaf, files)))
+        let found = read.whole(files)?;
+        Ok(Some((read, found, files)))
     }
 
     /// The first certificate: what is mounted, else one that we sign. What was only found, and is of no
@@ -196,10 +201,13 @@ impl Keeper {
             }
             (mounted, _) => mounted?,
         };
-        match mounted {
-            Some((read, leaf, _)) => Ok((leaf, Some(read))),
-            None => Ok((self.sign(authority).map_err(own)?, None)),
-        }
+        let Some((read, found, _)) = mounted else {
+            let roots = authority.pem().roots.as_str();
+            self.vouches.send_replace(roots.into());
+            return Ok((self.sign(authority).map_err(own)?, None));
+        };
+        self.vouches.send_replace(found.pem().into());
+        Ok((found.leaf, Some(read)))
     }
 
     /// The first authority.
@@ -228,6 +236,8 @@ impl Keeper {
         if served.mounted.is_none() {
             served.leaf = self.sign(authority)?;
             served.tls.show(&served.leaf)?;
+            let roots = authority.pem().roots.as_str();
+            self.vouches.send_replace(roots.into());
         }
         self.announce(authority, served.from);
         if served.succession.waits() {

@@ -136,10 +136,6 @@ impl Secure {
         let (sign, signs) = watch::channel(None);
         let (publish, roots) = watch::channel(Arc::from(""));
         let (vouch, vouches) = watch::channel(Arc::from(""));
-        let vouches = match &config.signer {
-            Signer::Elsewhere(_) => vouches,
-            Signer::Own | Signer::Cluster(_) => roots.clone(),
-        };
         let signing = &config.signing;
         let gate = |_| readiness.gate("certificate");
         let keeper = config
@@ -168,6 +164,7 @@ impl Secure {
                     tls: show,
                     signs: sign,
                     roots: publish,
+                    vouches: vouch,
                     gate,
                     settle: signing.settle,
                 })),

@@ -382,8 +382,16 @@ async fn a_control_plane_without_an_authority_shows_what_is_mounted() -> Result<
 
 #[tokio::test]
 async fn the_webhook_is_believed_by_the_root_of_what_is_mounted() -> Result<()> {
+    for enabled in ["false", "true"] {
+        bundle_of_what_is_mounted(enabled).await?;
+    }
+    Ok(())
+}
+
+/// What is mounted decides, whether or not an authority of ours is `enabled` beside it.
+async fn bundle_of_what_is_mounted(enabled: &str) -> Result<()> {
     const HOOKS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
-    let scratch = Scratch::new("registrar-bundle-files")?;
+    let scratch = Scratch::new(&format!("registrar-bundle-{enabled}"))?;
     let openssl = Openssl::new(scratch.path());
     let root = openssl.root("elsewhere")?;
     let csr = openssl.p256()?;
@@ -394,7 +402,7 @@ async fn the_webhook_is_believed_by_the_root_of_what_is_mounted() -> Result<()> 
     openssl.write("ca.crt", &format!("{}{}", csr.key, root.certificate))?;
     let file = |name: &str| scratch.path().join(name).display().to_string();
     let flags = [
-        "--enable-ca-server=false".to_owned(),
+        format!("--enable-ca-server={enabled}"),
         "--httpsAddr=127.0.0.1:0".to_owned(),
         format!("--tlsCertFile={}", file("tls.crt")),
         format!("--tlsKeyFile={}", file("tls.key")),
@@ -430,8 +438,12 @@ async fn the_webhook_is_believed_by_the_root_of_what_is_mounted() -> Result<()> 
     let bundle = citadel.openssl.from_base64(&bundle)?;
     ensure!(bundle == root.certificate, "{bundle}");
     // It is somebody else's to tell the namespaces.
-    let told = citadel.reviews.object(ROOT);
-    ensure!(told.is_none(), "a root was published: {told:?}");
+    if enabled == "false" {
+        let told = citadel.reviews.object(ROOT);
+        ensure!(told.is_none(), "a root was published: {told:?}");
+    } else {
+        ensure!(citadel.roots()? != bundle, "the root is not ours");
+    }
     Hook::connect(citadel.plane.webhook()?, &bundle, LOCALHOST).await?;
     Ok(())
 }
