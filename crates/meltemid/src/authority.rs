@@ -12,7 +12,9 @@ use crate::clock;
 use crate::plane::Plane;
 use meltemi_ca::development::DevelopmentError;
 use meltemi_ca::directory::DirectoryError;
-use meltemi_ca::{Authority, AuthorityPem, Leaf, Mounted, SERVING_LIFETIME, Succession, Tls, names};
+use meltemi_ca::{
+    Authority, AuthorityPem, Leaf, Mounted, SERVING_LIFETIME, Succession, Tls, names,
+};
 use meltemi_kube::secret;
 use meltemi_runtime::drain::Drain;
 use meltemi_runtime::ready::Gate;

@@ -215,9 +215,12 @@ fn pods_without_rights_join_the_mesh_by_the_plugin_of_their_node() -> Result<()>
 
     mesh.helm(&["uninstall", "istio-cni", "--wait"])?;
     if let Some(run) = run(&target) {
+        // Its pod outlives the release by a moment.
         let chain = run.join("cni/10-meltemi.conflist");
-        let text = std::fs::read_to_string(chain).context("the chain of the node")?;
-        ensure!(!text.contains("meltemi-cni"), "{text}");
+        wait::every("a chain without the plugin", (DEADLINE, LOOK), || {
+            let text = std::fs::read_to_string(&chain).context("the chain of the node")?;
+            Ok((!text.contains("meltemi-cni")).then_some(()))
+        })?;
     }
     kubectl.run(&["delete", "pods", SPACE, "--selector=app=echo"])?;
     let pod = until(kubectl, 126)?;
