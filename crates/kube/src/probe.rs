@@ -40,9 +40,9 @@ enum Memory {
 
 /// Asks until nobody listens any more.
 pub(crate) async fn run(shared: &Shared) -> Stopped {
-    let mut missing = Missing::default();
+    let (mut missing, mut unclear) = (Missing::default(), 0);
     loop {
-        wait(shared, missing.answers).await;
+        wait(shared, (missing.answers, unclear)).await;
         // Before the answer: what watches say meanwhile is newer than it.
         let (highest, doubted) = (shared.highest(), shared.take_doubted());
         let memory = match request::whole(&shared.client, QUERY, shared.tuning.answer).await {
@@ -66,6 +66,10 @@ pub(crate) async fn run(shared: &Shared) -> Stopped {
         if memory == Some(Memory::Lost) {
             shared.went_back();
         }
+        unclear = match memory {
+            Some(Memory::Unclear) => unclear.saturating_add(1),
+            Some(Memory::Whole | Memory::Lost) | None => 0,
+        };
         let said = match memory {
             Some(_) => answered(shared, &mut missing).await,
             None => missed(shared, &mut missing).await,
@@ -76,15 +80,19 @@ pub(crate) async fn run(shared: &Shared) -> Stopped {
     }
 }
 
-/// Waits for the next question.
-async fn wait(shared: &Shared, missing: u32) {
+/// Waits for the next question, after so many without an answer, or without a clear one.
+async fn wait(shared: &Shared, (missing, unclear): (u32, u32)) {
     let tuning = shared.tuning;
     if missing > 0 {
         sleep(backoff::wait(missing, tuning.retry, LONGEST)).await;
         return;
     }
+    let pause = match unclear {
+        0 => backoff::spread(tuning.probe),
+        _ => backoff::wait(unclear, tuning.retry, tuning.probe),
+    };
     tokio::select! {
-        () = sleep(backoff::spread(tuning.probe)) => {}
+        () = sleep(pause) => {}
         () = shared.doubted() => {}
     }
 }
@@ -94,11 +102,15 @@ async fn wait(shared: &Shared, missing: u32) {
 /// An object that was deleted while nobody watched looks as if it had been forgotten; it counts
 /// for the newest of all only, and lists that find nothing new are the price. One that was written
 /// again since the store went back has a new version, but its spec was changed fewer times.
+///
+/// The surprise: a server that has just started answers for some kinds, and not yet for those of
+/// definitions; that is no answer.
 async fn memory(shared: &Shared, doubted: Option<&Witnesses>) -> Memory {
     let Some(doubted) = doubted else {
         return Memory::Whole;
     };
     let newest = doubted.values().map(|witness| witness.version).max();
+    let mut memory = Memory::Whole;
     for witness in doubted.values() {
         match request::whole(&shared.client, &witness.path, shared.tuning.answer).await {
             Ok(body) if is_older(&wire::who(&body).unwrap_or_default(), witness) => {
@@ -109,11 +121,14 @@ async fn memory(shared: &Shared, doubted: Option<&Witnesses>) -> Memory {
             {
                 return Memory::Lost;
             }
+            Err(Fault::Status(status)) if status.code == 429 || status.code >= 500 => {
+                memory = Memory::Unclear;
+            }
             Ok(_) | Err(Fault::Status(_)) => {}
             Err(_) => return Memory::Unclear,
         }
     }
-    Memory::Whole
+    memory
 }
 
 /// True when the object is what it was before the witness saw it.

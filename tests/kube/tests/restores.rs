@@ -4,8 +4,9 @@
 use meltemi_api::Object;
 use meltemi_kube::Tuning;
 use meltemi_kube_tests::five::{A, B, held, ip, moved, server};
-use meltemi_kube_tests::{Followed, impatient, rule, service, services};
+use meltemi_kube_tests::{Followed, impatient, rule, rules, service, services};
 use meltemi_testkit::api_server::ApiServer;
+use meltemi_testkit::wait;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -67,8 +68,24 @@ async fn a_store_that_went_back_and_has_caught_up_forgot_a_deletion() {
 
 /// The newest object of all is written again before anybody asks what the store knows: its new
 /// version says nothing, but its spec was changed fewer times than was known.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_went_back_is_found_out_although_its_newest_object_was_written_again() {
+    found_out(Serves::All).await;
+}
+
+/// The one object that can tell is of a kind that the server does not serve yet when it is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_went_back_is_found_out_although_its_server_has_just_started() {
+    found_out(Serves::OwnKindsFirst).await;
+}
+
+#[derive(PartialEq)]
+enum Serves {
+    All,
+    OwnKindsFirst,
+}
+
+async fn found_out(serves: Serves) {
     let web = |generation: u32, note: u32| {
         let mut web = rule("web", &json!({"host": format!("a{generation}")}));
         if let Some(meta) = web.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -94,7 +111,15 @@ async fn a_store_that_went_back_is_found_out_although_its_newest_object_was_writ
     for note in 1..9 {
         server.apply(web(1, note));
     }
+    let _before = server.queries();
+    server.serve(&rules(), serves == Serves::All);
     server.come_back();
+    wait::until("the question", Duration::from_secs(30), || {
+        let asked = |query: &String| query.contains("destinationrules/web");
+        Ok(server.queries().iter().any(asked).then_some(()))
+    })
+    .unwrap();
+    server.serve(&rules(), true);
     held(&mut followed, ("Service shop/new", false)).await;
     followed
         .until("the first rule", |f| !second(f))

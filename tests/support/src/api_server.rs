@@ -129,6 +129,12 @@ impl ApiServer {
         self.change(|store| store.permit(resource, may));
     }
 
+    /// Whether requests for a kind are served: a server that has just started knows its own kinds
+    /// before those of definitions.
+    pub fn serve(&self, resource: &Resource, does: bool) {
+        self.change(|store| store.serve(resource, does));
+    }
+
     /// The server does not know streaming lists, as before Kubernetes 1.32: it refuses them.
     pub fn without_streaming(&self) {
         self.change(|store| store.streams = false);

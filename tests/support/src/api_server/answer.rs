@@ -170,6 +170,10 @@ fn refused(store: &Store, resource: &Resource) -> Option<(u16, Value)> {
         );
         return Some((403, failure(403, "Forbidden", &message)));
     }
+    if store.unserved.contains(resource) {
+        let message = "the request has been made before all known paths have been installed";
+        return Some((503, failure(503, "ServiceUnavailable", message)));
+    }
     let known = store.content.objects.contains_key(resource);
     (!known).then(nowhere)
 }

@@ -110,6 +110,8 @@ pub(super) struct Store {
     /// Versions of before this one are forgotten, and how that is said.
     pub(super) compacted: Option<(u64, Expiry)>,
     pub(super) denied: BTreeSet<Resource>,
+    /// Kinds that are not served yet.
+    pub(super) unserved: BTreeSet<Resource>,
     pub(super) streams: bool,
     pub(super) hushed: bool,
     /// Changes when watches that were hushed must stay dead.
@@ -168,6 +170,7 @@ impl Default for Store {
             log: Vec::new(),
             compacted: None,
             denied: BTreeSet::new(),
+            unserved: BTreeSet::new(),
             streams: true,
             hushed: false,
             hush_epoch: 0,
@@ -248,6 +251,13 @@ impl Store {
         match may {
             true => self.denied.remove(resource),
             false => self.denied.insert(resource.clone()),
+        };
+    }
+
+    pub(super) fn serve(&mut self, resource: &Resource, does: bool) {
+        match does {
+            true => self.unserved.remove(resource),
+            false => self.unserved.insert(resource.clone()),
         };
     }
 
