@@ -61,20 +61,24 @@ fn get(kubectl: &Kubectl, words: &[&str]) -> Result<Value> {
     Ok(serde_json::from_str(&text)?)
 }
 
-/// The one pod of a label, once it is ready.
+/// The one pod of a label, once it is ready; one that ends does not count.
 fn ready(kubectl: &Kubectl, label: &str, space: &str) -> Result<Value> {
-    let waits = ["wait", "pods", "--for=condition=Ready", "--timeout=60s"];
-    let of = [space, "--selector", label];
-    wait::every(&format!("pods of {label}"), (DEADLINE, LOOK), || {
-        let found = get(kubectl, &[&["pods"], &of[..]].concat())?;
+    let found = wait::every(&format!("a pod of {label}"), (DEADLINE, LOOK), || {
+        let found = get(kubectl, &["pods", space, "--selector", label])?;
         let items = found.pointer("/items").and_then(Value::as_array);
-        Ok(items.is_some_and(|all| !all.is_empty()).then_some(()))
-    })
-    .map_err(|error| error.context(said(kubectl, space)))?;
-    let done = kubectl.run(&[&waits[..], &of].concat());
-    done.map_err(|error| error.context(said(kubectl, space)))?;
-    let found = get(kubectl, &[&["pods"], &of[..]].concat())?;
-    found.pointer("/items/0").cloned().context("a pod")
+        let ends = |pod: &&Value| pod.pointer("/metadata/deletionTimestamp").is_some();
+        let mut here = items.into_iter().flatten().filter(|pod| !ends(pod));
+        let first = here.next().filter(|pod| is_ready(pod)).cloned();
+        Ok(first.filter(|_| here.next().is_none()))
+    });
+    found.map_err(|error| error.context(said(kubectl, space)))
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+    let mut conditions = conditions.into_iter().flatten();
+    let ready = conditions.find(|one| one.get("type") == Some(&json!("Ready")));
+    ready.and_then(|one| one.get("status")) == Some(&json!("True"))
 }
 
 /// What a person would look at.
@@ -153,8 +157,6 @@ fn again(kubectl: &Kubectl) -> Result<()> {
     let status = ["rollout", "status", "deployment/echo", SPACE];
     let done = kubectl.run(&[&status[..], &["--timeout=60s"]].concat());
     done.map_err(|error| error.context(said(kubectl, SPACE)))?;
-    let gone = ["wait", "pods", "--selector=app=echo", SPACE];
-    kubectl.run(&[&gone[..], &["--for=condition=Ready", "--timeout=60s"]].concat())?;
     has_proxy(&ready(kubectl, "app=echo", SPACE)?)
 }
 
