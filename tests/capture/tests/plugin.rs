@@ -3,6 +3,7 @@
 //! the plugins before it said is passed on. Its installer keeps it on a node and leaves no trace.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test panics when it fails"
 )]
