@@ -14,7 +14,8 @@ use std::time::Instant;
 
 /// The test that is about the node itself.
 const NODE: &str = "cluster";
-/// The test that calls all the time and lets no call fail: it has the machine for itself.
+/// The test that calls all the time and lets no call fail has the machine for itself: it runs when it is
+/// asked for by name, `cargo xtask e2e a_town`.
 const BUSY: &str = "life";
 /// Tests on nodes of their own, in two rows that run side by side: those that stop parts of the node
 /// that they run on; and `pods` and `upgrade`, so that all rows take equally long.
@@ -79,7 +80,7 @@ pub(crate) fn run(filter: Option<&str>) -> Result<u8> {
 }
 
 /// Runs the tests that can share a node beside the rows of those that have their own: much of the time
-/// that a row takes is waiting. Then the busy one.
+/// that a row takes is waiting.
 fn side_by_side(archives: &[PathBuf], suites: Vec<OsString>) -> Result<()> {
     let of = |suites: &[OsString]| tests(suites, archives.first(), None);
     let is_in = |row: &[&str], suite: &OsString| row.iter().any(|own| suite == own);
@@ -103,10 +104,8 @@ fn side_by_side(archives: &[PathBuf], suites: Vec<OsString>) -> Result<()> {
             let row = row.join();
             ended.push(row.map_err(|_panic| anyhow!("the tests of a row were given up"))?);
         }
-        ended.into_iter().collect::<Result<()>>()
-    })?;
-    let mut alone = of(&[BUSY.into()])?;
-    shell::run("running the test of what pods live through", &mut alone)
+        ended.into_iter().collect()
+    })
 }
 
 /// The command that runs these tests, one after the other: a cluster is a whole machine.
