@@ -1,7 +1,8 @@
 //! Switches of Envoy itself: the runtime layers and the bootstrap extensions.
 //!
 //! RE2's default limit of 100 refuses plain regexes of VirtualServices; Istio raises it to 32768,
-//! and so does every bootstrap of ours. The last layer is open to the admin interface.
+//! and so does every bootstrap of ours. Switches are booleans: a text Envoy shows in `/runtime`, and
+//! goes on with its default. The last layer is open to the admin interface.
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -13,9 +14,9 @@ pub(crate) fn layers() -> Value {
 /// The layers with a user's settings: an empty text removes one of ours.
 pub(crate) fn layers_with(user: &BTreeMap<String, String>) -> Value {
     let mut istio = json!({
-        "envoy.reloadable_features.coalesce_lb_rebuilds_on_batch_update": "false",
-        "envoy.reloadable_features.http_reject_path_with_fragment": "false",
-        "envoy.reloadable_features.fixed_heap_use_allocated": "true",
+        "envoy.reloadable_features.coalesce_lb_rebuilds_on_batch_update": false,
+        "envoy.reloadable_features.http_reject_path_with_fragment": false,
+        "envoy.reloadable_features.fixed_heap_use_allocated": true,
         "re2.max_program_size.error_level": "32768",
     });
     if let Some(istio) = istio.as_object_mut() {

@@ -37,18 +37,43 @@ fn object(value: &Struct, depth: usize) -> Map<String, Json> {
         .collect()
 }
 
+/// A whole number as JSON writes one: protobuf knows only floating points, and a port is none.
+fn number(value: f64) -> Json {
+    /// The largest number up to which all whole ones are exact.
+    const EXACT: f64 = 9_007_199_254_740_991.0;
+    if value.fract() == 0.0 && value.abs() <= EXACT {
+        #[allow(clippy::cast_possible_truncation, reason = "whole and in range")]
+        return Json::from(value as i64);
+    }
+    serde_json::Number::from_f64(value).map_or(Json::Null, Json::Number)
+}
+
 fn json(value: &Value, depth: usize) -> Json {
     match &value.kind {
         None | Some(Kind::NullValue(_)) => Json::Null,
         Some(_) if depth == 0 => Json::Null,
         Some(Kind::BoolValue(b)) => Json::Bool(*b),
-        Some(Kind::NumberValue(n)) => {
-            serde_json::Number::from_f64(*n).map_or(Json::Null, Json::Number)
-        }
+        Some(Kind::NumberValue(n)) => number(*n),
         Some(Kind::StringValue(s)) => Json::String(s.clone()),
         Some(Kind::StructValue(s)) => Json::Object(object(s, depth)),
         Some(Kind::ListValue(l)) => {
             Json::Array(l.values.iter().map(|v| json(v, depth - 1)).collect())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_numbers_are_whole() {
+        let said = [("port", Value::from(15020.0)), ("half", Value::from(0.5))];
+        let node = Node {
+            metadata: Some(said.into_iter().collect()),
+            ..Node::default()
+        };
+        let metadata = Json::Object(facts(&node).metadata);
+        assert_eq!(metadata, serde_json::json!({"port": 15020, "half": 0.5}));
     }
 }

@@ -4,6 +4,7 @@
 //! `POD_PORTS` is a JSON document inside a string.
 
 use crate::security::Certificates;
+use meltemi_api::mesh_config::{MeshConfig, ProxyConfig, ProxyHeaders, Topology};
 use meltemi_types::{
     ClusterId, IpFamilies, Labels, Locality, Namespace, NetworkId, NodeId, Port, PortName,
     ProxyKind,
@@ -40,6 +41,47 @@ pub enum DnsCapture {
 pub struct Capabilities {
     /// Istio's own filters (`istio.stats`, `istio.alpn`, …) are compiled in.
     pub istio_filters: bool,
+}
+
+/// What a ProxyConfig says of listeners and routes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ProxySettings {
+    /// Headers that the proxy adds.
+    pub headers: Option<ProxyHeaders>,
+    /// What stands in front of it, when it is a gateway.
+    pub topology: Option<Topology>,
+}
+
+impl ProxySettings {
+    /// Those of proxies that say nothing themselves.
+    #[must_use]
+    pub fn of_mesh(mesh: &MeshConfig) -> Self {
+        mesh.default_config
+            .clone()
+            .map(Self::of)
+            .unwrap_or_default()
+    }
+
+    /// Whether HTTP/1.1 headers keep the case that they came with.
+    #[must_use]
+    pub fn keeps_case(&self) -> bool {
+        let headers = self.headers.as_ref();
+        headers.and_then(|h| h.preserve_http1_header_case) == Some(true)
+    }
+
+    fn of(config: ProxyConfig) -> Self {
+        Self {
+            headers: config.proxy_headers,
+            topology: config.gateway_topology,
+        }
+    }
+
+    /// Of the metadata `PROXY_CONFIG`, which agents fill in whole. One that cannot be read counts
+    /// as none: an agent refuses to start with it, so it is of somebody else's.
+    fn of_node(metadata: &Map<String, Value>) -> Option<Self> {
+        let config = metadata.get("PROXY_CONFIG")?;
+        serde_json::from_value(config.clone()).ok().map(Self::of)
+    }
 }
 
 /// What a proxy says of itself, before it is understood.
@@ -86,6 +128,8 @@ pub struct Proxy {
     pub idle_timeout: Option<Arc<str>>,
     /// HTTP/1.0 is accepted (`HTTP10`).
     pub http10: bool,
+    /// Its own ProxyConfig (`PROXY_CONFIG`), which replaces the mesh's.
+    pub settings: Option<Arc<ProxySettings>>,
     /// Where its certificate comes from (`MELTEMI_CERTIFICATES`); `None` when it does not say, and
     /// its labels decide.
     pub certificates: Option<Certificates>,
@@ -140,6 +184,7 @@ impl Proxy {
             http_proxy_port: text("HTTP_PROXY_PORT").and_then(|p| p.parse().ok()),
             idle_timeout: text("IDLE_TIMEOUT").map(Into::into),
             http10: matches!(text("HTTP10"), Some("1" | "true")),
+            settings: ProxySettings::of_node(&facts.metadata).map(Arc::new),
             certificates: match text("MELTEMI_CERTIFICATES") {
                 Some("NONE") => Some(Certificates::None),
                 Some("BOOTSTRAP") => Some(Certificates::Bootstrap),
@@ -159,6 +204,13 @@ impl Proxy {
     #[must_use]
     pub fn kind(&self) -> ProxyKind {
         self.node.kind
+    }
+
+    /// Its own settings, or those of the mesh.
+    #[must_use]
+    pub fn settings(&self, mesh: &MeshConfig) -> Arc<ProxySettings> {
+        let of_mesh = || Arc::new(ProxySettings::of_mesh(mesh));
+        self.settings.clone().unwrap_or_else(of_mesh)
     }
 
     /// The IP families of its addresses.
@@ -254,6 +306,30 @@ mod tests {
         assert_eq!(proxy.pod_ports.len(), 1);
         assert!(proxy.http10);
         assert_eq!(proxy.dns, DnsCapture::On);
+    }
+
+    #[test]
+    fn its_own_proxy_config_replaces_that_of_the_mesh() {
+        let mesh = json!({"defaultConfig": {"gatewayTopology": {"numTrustedProxies": 2}}});
+        let mesh: MeshConfig = serde_json::from_value(mesh).unwrap();
+        let settings = |metadata| {
+            let id = "sidecar~10.0.0.1~web-0.shop~shop.svc.cluster.local";
+            let proxy = Proxy::understand(&facts(id, metadata)).unwrap();
+            proxy.settings(&mesh)
+        };
+        let trusted = |settings: &ProxySettings| settings.topology.as_ref()?.num_trusted_proxies;
+        let own = json!({"proxyHeaders": {"requestId": {"disabled": true}}});
+        let own = settings(json!({"PROXY_CONFIG": own}));
+        assert!(own.headers.is_some() && trusted(&own).is_none(), "{own:?}");
+        let whole = json!({"controlPlaneAuthPolicy": "MUTUAL_TLS", "statusPort": 15020,
+            "drainDuration": "45s", "proxyMetadata": {"ISTIO_META_DNS_CAPTURE": "true"},
+            "tracing": {}, "statNameLength": 189, "proxyAdminPort": 15000,
+            "proxyHeaders": {"forwardedClientCert": "APPEND_FORWARD"}});
+        let whole = settings(json!({"PROXY_CONFIG": whole}));
+        assert!(whole.headers.is_some(), "{whole:?}");
+        for silent in [json!({}), json!({"PROXY_CONFIG": "no object"})] {
+            assert_eq!(trusted(&settings(silent)), Some(2));
+        }
     }
 
     #[test]

@@ -261,7 +261,7 @@ impl Snapshot {
             _ => vec![Egress {
                 listener: None,
                 origin: None,
-                services: best_per_host(visible.into_iter(), namespace).into(),
+                services: best_per_host(visible.into_iter(), |s| rank(s, namespace)).into(),
                 targets: Vec::new(),
                 routes: routes.into(),
             }],
@@ -340,7 +340,7 @@ fn imported(
         .filter(|s| picks(&s.key.namespace, &|h| h.covers(&s.key.host)))
         .filter(|s| port.is_none_or(|port| s.port(port).is_some()))
         .copied();
-    let services = best_per_host(chosen, namespace);
+    let services = best_per_host(chosen, |s| imported_rank(s, namespace));
     Egress {
         listener: Some(Arc::new(listener.clone())),
         origin: None,
@@ -368,11 +368,10 @@ fn targets(
             .and_modify(|known| known.and(&ports))
             .or_insert(ports);
     }
-    let rank = |s: &Arc<Service>| (s.key.namespace != *namespace, !s.kubernetes, s.age.clone());
     let mut best: BTreeMap<&HostPattern, &Arc<Service>> = BTreeMap::new();
     for service in visible.iter().filter(|s| wanted.contains_key(&s.key.host)) {
         let slot = best.entry(&service.key.host).or_insert(service);
-        if rank(service) < rank(slot) {
+        if imported_rank(service, namespace) < imported_rank(slot, namespace) {
             *slot = service;
         }
     }
@@ -416,19 +415,26 @@ fn rank<'a>(service: &'a Service, namespace: &Namespace) -> (bool, bool, &'a Age
     (!service.kubernetes, foreign, &service.age)
 }
 
+/// What a Sidecar imports: the namespace's own even before a Service of Kubernetes, because the
+/// namespace asked for it by name.
+fn imported_rank<'a>(service: &'a Service, namespace: &Namespace) -> (bool, bool, &'a Age) {
+    let foreign = service.key.namespace != *namespace;
+    (foreign, !service.kubernetes, &service.age)
+}
+
 fn by_age(a: &Service, b: &Service) -> std::cmp::Ordering {
     (&a.age, &a.key).cmp(&(&b.age, &b.key))
 }
 
-/// One service per host.
-fn best_per_host<'a>(
+/// One service per host, the one of the smallest rank.
+fn best_per_host<'a, R: Ord>(
     services: impl Iterator<Item = &'a Arc<Service>>,
-    namespace: &Namespace,
+    rank: impl Fn(&'a Service) -> R,
 ) -> Vec<Arc<Service>> {
     let mut best: BTreeMap<&HostPattern, &Arc<Service>> = BTreeMap::new();
     for service in services {
         let slot = best.entry(&service.key.host).or_insert(service);
-        if rank(service, namespace) < rank(slot, namespace) {
+        if rank(service) < rank(slot) {
             *slot = service;
         }
     }

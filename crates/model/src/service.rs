@@ -41,10 +41,24 @@ pub enum Resolution {
 /// What a service port maps to at the workload.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TargetPort {
+    /// The number that clients call: a ServiceEntry names no other.
+    Same,
     /// This number.
     Number(Port),
     /// The container port of this name.
     Named(PortName),
+}
+
+impl TargetPort {
+    /// The number, where no workload has to be asked for it.
+    #[must_use]
+    pub fn number(&self, called: Port) -> Option<Port> {
+        match self {
+            Self::Same => Some(called),
+            Self::Number(number) => Some(*number),
+            Self::Named(_) => None,
+        }
+    }
 }
 
 /// One port of a service.

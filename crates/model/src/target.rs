@@ -92,10 +92,10 @@ impl Snapshot {
             if selected {
                 targets.extend(ports.filter_map(|port| {
                     let target = match (&port.target, entry) {
-                        (TargetPort::Number(number), Some(entry)) => {
-                            entry.ports.get(&port.name).copied().unwrap_or(*number)
+                        (TargetPort::Same | TargetPort::Number(_), entry) => {
+                            let own = entry.and_then(|e| e.ports.get(&port.name).copied());
+                            own.or_else(|| port.target.number(port.number))?
                         }
-                        (TargetPort::Number(number), None) => *number,
                         (TargetPort::Named(name), Some(entry)) => {
                             named(name).or_else(|| entry.ports.get(&port.name).copied())?
                         }

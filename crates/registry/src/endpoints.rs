@@ -183,6 +183,7 @@ fn from_pods(input: &Input<'_>, cluster: &ClusterId, found: &mut ByPort) {
         };
         for port in input.service.ports.iter() {
             let number = match &port.target {
+                TargetPort::Same => Some(port.number),
                 TargetPort::Number(number) => Some(*number),
                 TargetPort::Named(name) => workload.ports.get(name).copied(),
             };

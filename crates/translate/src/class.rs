@@ -8,7 +8,7 @@ use crate::by_id::ById;
 use meltemi_api::networking::destination_rule::TrafficPolicy;
 use meltemi_model::gateway::Chosen;
 use meltemi_model::policy::Client;
-use meltemi_model::proxy::{Capabilities, Interception};
+use meltemi_model::proxy::{Capabilities, Interception, ProxySettings};
 use meltemi_model::{
     Certificates, DnsCapture, Mesh, Proxy, Service, ServicePort, ServiceTarget, SidecarRule,
     Snapshot, WorkloadSecurity,
@@ -53,6 +53,8 @@ pub struct ClassKey {
     pub idle_timeout: Option<Arc<str>>,
     /// HTTP/1.0 is accepted.
     pub http10: bool,
+    /// Its ProxyConfig.
+    pub settings: Arc<ProxySettings>,
     /// Where its certificate comes from.
     pub certificates: Certificates,
     /// What makes a gateway of it; `None` for all other kinds.
@@ -155,6 +157,7 @@ impl ClassKey {
             http_proxy_port: proxy.http_proxy_port,
             idle_timeout: proxy.idle_timeout.clone(),
             http10: proxy.http10,
+            settings: proxy.settings(&snapshot.mesh.config),
             certificates: snapshot.certificates_of(proxy),
             edge: Edge::of(snapshot, proxy, &labels),
             dns: proxy.dns,
@@ -201,6 +204,8 @@ pub struct InboundKey {
     pub idle_timeout: Option<Arc<str>>,
     /// HTTP/1.0 is accepted.
     pub http10: bool,
+    /// Its ProxyConfig.
+    pub settings: Arc<ProxySettings>,
     /// Where its certificate comes from.
     pub certificates: Certificates,
 }
@@ -248,6 +253,7 @@ impl InboundKey {
             },
             idle_timeout: proxy.idle_timeout.clone(),
             http10: proxy.http10,
+            settings: proxy.settings(&snapshot.mesh.config),
             certificates: snapshot.certificates_of(proxy),
         }
     }

@@ -65,6 +65,8 @@ pub struct ClientTraits {
     pub families: IpFamilies,
     /// Where its certificate comes from.
     pub certificates: Certificates,
+    /// HTTP/1.1 headers keep the case that they came with.
+    pub keeps_case: bool,
 }
 
 /// What a cluster is for.

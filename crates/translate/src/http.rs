@@ -14,6 +14,7 @@ mod request;
 mod router;
 
 pub(crate) use inbound_route::InboundRoute;
+pub(crate) use request::keep_case;
 
 use crate::listener::{Traits, access_log, chain};
 use crate::wire;
@@ -183,7 +184,7 @@ fn http1(input: &HttpInput<'_>) -> Option<core::Http1ProtocolOptions> {
     let options = core::Http1ProtocolOptions {
         accept_http_10: input.traits.http10,
         allow_absolute_url: (input.spec.protocol == Protocol::HttpProxy).then(|| wire::bool(true)),
-        header_key_format: request::keep_case(input),
+        header_key_format: keep_case(input.traits.settings.keeps_case()),
         ..core::Http1ProtocolOptions::default()
     };
     (options != core::Http1ProtocolOptions::default()).then_some(options)

@@ -33,6 +33,7 @@ use crate::wire;
 use bind::{Bind, Capture};
 use chain::Chain;
 use meltemi_api::duration::Duration;
+use meltemi_model::proxy::ProxySettings;
 use meltemi_model::{Certificates, Mesh, Patch, Snapshot};
 use meltemi_proto::envoy::config::core::v3::TrafficDirection;
 use meltemi_proto::envoy::config::listener::v3 as envoy;
@@ -74,6 +75,8 @@ pub(crate) struct Traits {
     pub(crate) families: IpFamilies,
     /// HTTP/1.0 is accepted.
     pub(crate) http10: bool,
+    /// The proxy's ProxyConfig.
+    pub(crate) settings: Arc<ProxySettings>,
     /// How long connections may be idle where nothing else is said; above zero.
     pub(crate) idle_timeout: Option<Duration>,
     /// Where the proxy's certificate comes from.
@@ -87,6 +90,7 @@ impl Traits {
             mesh: mesh.into(),
             families: key.families,
             http10: key.http10,
+            settings: key.settings.clone(),
             idle_timeout: idle(key.idle_timeout.as_deref()),
             certificates: key.certificates,
         }
@@ -98,6 +102,7 @@ impl Traits {
             mesh: key.mesh.clone(),
             families: key.families,
             http10: key.http10,
+            settings: key.settings.clone(),
             idle_timeout: idle(key.idle_timeout.as_deref()),
             certificates: key.certificates,
         }

@@ -48,7 +48,7 @@ pub fn plan(view: &View<'_>) -> Planned<NameTableInput> {
 }
 
 fn add(view: &View<'_>, service: &Service, rows: &mut BTreeMap<Arc<str>, Row>) {
-    let mut ips = view.vips(service);
+    let mut ips = view.named(service);
     if ips.is_empty() && service.is_passthrough() && service.cidrs.is_empty() {
         ips = pods(view, service, rows);
     }

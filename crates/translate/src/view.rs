@@ -122,6 +122,23 @@ impl<'a> View<'a> {
         &self.snapshot.networks
     }
 
+    /// What the name of a service resolves to: its virtual addresses, and those that an entry
+    /// declares whatever their family, for they lead to the proxy in any case.
+    #[must_use]
+    pub fn named(&self, service: &Service) -> Vec<std::net::IpAddr> {
+        let families = match service.kubernetes {
+            true => self.key.families,
+            false => meltemi_types::IpFamilies::Dual,
+        };
+        let declared = service.addresses.contains_key(&self.key.cluster);
+        match declared {
+            true => service
+                .vips(&self.key.cluster, families, self.key.dns)
+                .collect(),
+            false => self.vips(service),
+        }
+    }
+
     /// The virtual addresses of a service for this class.
     #[must_use]
     pub fn vips(&self, service: &Service) -> Vec<std::net::IpAddr> {

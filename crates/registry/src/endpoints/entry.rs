@@ -51,6 +51,7 @@ pub(super) fn selected(input: &Input<'_>, cluster: &ClusterId, found: &mut ByPor
         for member in of_workload(workload) {
             for port in input.service.ports.iter() {
                 let number = match &port.target {
+                    TargetPort::Same => Some(port.number),
                     TargetPort::Number(number) => Some(*number),
                     TargetPort::Named(name) => member.ports.get(name).copied(),
                 };

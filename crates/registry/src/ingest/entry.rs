@@ -85,7 +85,10 @@ pub(crate) fn service(
         subject_alt_names: names.map(|name| Arc::from(name.as_str())).collect(),
         node_local: false,
         publish_not_ready: false,
-        traffic_distribution: None,
+        traffic_distribution: first
+            .meta
+            .annotation(super::service::DISTRIBUTION)
+            .map(Arc::from),
     })
 }
 
@@ -165,7 +168,9 @@ fn service_port(port: &api::ServicePort) -> Option<ServicePort> {
         number,
         name: name.parse().ok()?,
         protocol: protocol.unwrap_or(Protocol::Auto),
-        target: TargetPort::Number(target_port.and_then(Port::new).unwrap_or(number)),
+        target: target_port
+            .and_then(Port::new)
+            .map_or(TargetPort::Same, TargetPort::Number),
     })
 }
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 const EXPORT_TO: &str = "networking.istio.io/exportTo";
 const ACCOUNTS: &str = "alpha.istio.io/kubernetes-serviceaccounts";
-const DISTRIBUTION: &str = "networking.istio.io/traffic-distribution";
+pub(super) const DISTRIBUTION: &str = "networking.istio.io/traffic-distribution";
 /// Ports whose protocols let the server speak first: sniffing would wait for ever.
 const SERVER_FIRST: [u32; 4] = [25, 53, 3306, 27017];
 

@@ -136,12 +136,13 @@ pub(super) fn kind(kind: DiscoveryType) -> Option<ClusterDiscoveryType> {
     Some(ClusterDiscoveryType::Type(kind.into()))
 }
 
-/// Entries without resolution may send to another port than the one that clients call.
+/// Entries without resolution that name a target port send there, whatever port clients called: a
+/// route may have brought the request from another one.
 fn port_override(role: &Outbound) -> Option<LbConfig> {
     let port = role.service.port(role.port)?;
     let target = match &port.target {
-        TargetPort::Number(number) if *number != port.number && !role.service.kubernetes => number,
-        TargetPort::Number(_) | TargetPort::Named(_) => return None,
+        TargetPort::Number(number) if !role.service.kubernetes => number,
+        TargetPort::Same | TargetPort::Number(_) | TargetPort::Named(_) => return None,
     };
     (role.service.is_passthrough()).then(|| {
         LbConfig::OriginalDstLbConfig(OriginalDstLbConfig {

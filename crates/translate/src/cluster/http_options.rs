@@ -69,8 +69,9 @@ impl HttpVersion {
     }
 
     /// The version towards the workload itself.
-    pub(super) fn inbound(protocol: Protocol) -> Self {
-        if protocol.is_http2() {
+    pub(super) fn inbound(protocol: Protocol, http: Option<&HttpSettings>) -> Self {
+        let clients = http.is_some_and(|h| h.use_client_protocol == Some(true));
+        if protocol.is_http2() && !clients {
             Self::Http2
         } else {
             Self::Downstream
@@ -96,6 +97,8 @@ pub(super) struct HttpInput<'a> {
     pub(super) pool: Option<&'a ConnectionPoolSettings>,
     pub(super) outlier: Option<&'a OutlierDetection>,
     pub(super) auto_sni: AutoSni,
+    /// HTTP/1.1 headers keep the case that they came with.
+    pub(super) keeps_case: bool,
 }
 
 /// Puts the options into a cluster.
@@ -117,7 +120,7 @@ pub(super) fn options(input: &HttpInput<'_>) -> Option<HttpProtocolOptions> {
         }),
     };
     let silent = common.is_none() && errors.is_none() && sni.is_none();
-    if silent && input.version == HttpVersion::Http1 {
+    if silent && !input.keeps_case && input.version == HttpVersion::Http1 {
         return None;
     }
     let http = input.pool.and_then(|p| p.http.as_ref());
@@ -127,31 +130,38 @@ pub(super) fn options(input: &HttpInput<'_>) -> Option<HttpProtocolOptions> {
         outlier_detection: errors.map(|error_matcher| choice::OutlierDetection {
             error_matcher: Some(error_matcher),
         }),
-        upstream_protocol_options: Some(protocol(input.version, http)),
+        upstream_protocol_options: Some(protocol(input.version, http, input.keeps_case)),
         ..HttpProtocolOptions::default()
     })
 }
 
 /// The options of the two passthrough clusters: the client's protocol, and an idle time.
-pub(super) fn passthrough(idle: Duration) -> HttpProtocolOptions {
+pub(super) fn passthrough(idle: Duration, keeps_case: bool) -> HttpProtocolOptions {
     HttpProtocolOptions {
         common_http_protocol_options: Some(core::HttpProtocolOptions {
             idle_timeout: Some(wire::duration(idle)),
             ..core::HttpProtocolOptions::default()
         }),
-        upstream_protocol_options: Some(protocol(HttpVersion::Downstream, None)),
+        upstream_protocol_options: Some(protocol(HttpVersion::Downstream, None, keeps_case)),
         ..HttpProtocolOptions::default()
     }
 }
 
-fn protocol(version: HttpVersion, http: Option<&HttpSettings>) -> choice::UpstreamProtocolOptions {
+fn protocol(
+    version: HttpVersion,
+    http: Option<&HttpSettings>,
+    keeps_case: bool,
+) -> choice::UpstreamProtocolOptions {
     use choice::explicit_http_config::ProtocolConfig;
     let explicit = |config| {
         choice::UpstreamProtocolOptions::ExplicitHttpConfig(choice::ExplicitHttpConfig {
             protocol_config: Some(config),
         })
     };
-    let http1 = core::Http1ProtocolOptions::default();
+    let http1 = core::Http1ProtocolOptions {
+        header_key_format: crate::http::keep_case(keeps_case),
+        ..core::Http1ProtocolOptions::default()
+    };
     match version {
         HttpVersion::Http1 => explicit(ProtocolConfig::HttpProtocolOptions(http1)),
         HttpVersion::Http2 => explicit(ProtocolConfig::Http2ProtocolOptions(http2(http))),
@@ -282,6 +292,7 @@ mod tests {
             pool: Some(&pool),
             outlier: Some(&outlier),
             auto_sni: AutoSni::Off,
+            keeps_case: false,
         })
     }
 

@@ -48,6 +48,7 @@ pub fn plan_inbound(key: &InboundKey) -> Planned<ClusterInput> {
             kind: key.kind,
             families: key.families,
             certificates: key.certificates,
+            keeps_case: key.settings.keeps_case(),
         },
         patches: patches.clone(),
     };
@@ -213,10 +214,11 @@ pub(super) fn build(input: &ClusterInput, role: &Inbound) -> envoy::Cluster {
     let pool = limits(role.pool.as_ref());
     connection_pool::apply(&mut cluster, pool, &input.mesh.config);
     let options = HttpInput {
-        version: HttpVersion::inbound(role.protocol),
+        version: HttpVersion::inbound(role.protocol, pool.and_then(|p| p.http.as_ref())),
         pool,
         outlier: None,
         auto_sni: AutoSni::Off,
+        keeps_case: input.client.keeps_case,
     };
     http_options::set(&mut cluster, http_options::options(&options));
     match &role.towards {
@@ -225,7 +227,13 @@ pub(super) fn build(input: &ClusterInput, role: &Inbound) -> envoy::Cluster {
             cluster.cleanup_interval = Some(wire::seconds(NEVER));
             cluster.upstream_bind_config = Some(passthrough::bind(input.client.families));
         }
-        Towards::Address(ip, port) => fixed(&mut cluster, wire::address(ip, *port)),
+        Towards::Address(ip, port) => {
+            fixed(&mut cluster, wire::address(ip, *port));
+            if !ip.is_loopback() {
+                // The pod's own address: from any other source it would be captured again.
+                cluster.upstream_bind_config = Some(passthrough::bind(input.client.families));
+            }
+        }
         Towards::Pipe(path) => fixed(&mut cluster, wire::pipe(path)),
     }
     cluster

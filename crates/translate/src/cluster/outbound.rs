@@ -45,6 +45,7 @@ pub(super) fn build(input: &ClusterInput, role: &Outbound) -> Built<envoy::Clust
         pool: policy.connection_pool,
         outlier: policy.outlier_detection,
         auto_sni: secured.auto_sni,
+        keeps_case: input.client.keeps_case,
     };
     http_options::set(&mut cluster, http_options::options(&options));
     discovery::apply(&mut cluster, found, input, role);

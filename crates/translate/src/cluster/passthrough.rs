@@ -18,7 +18,8 @@ pub(super) fn outbound(input: &ClusterInput) -> envoy::Cluster {
     let mut cluster = named(input);
     connection_pool::apply(&mut cluster, None, &input.mesh.config);
     discovery::original_destination(&mut cluster);
-    http_options::set(&mut cluster, Some(http_options::passthrough(IDLE)));
+    let options = http_options::passthrough(IDLE, input.client.keeps_case);
+    http_options::set(&mut cluster, Some(options));
     cluster
 }
 

@@ -104,6 +104,7 @@ pub fn plan(view: &View<'_>) -> Planned<ClusterInput> {
             kind: view.key.kind,
             families: view.key.families,
             certificates: view.key.certificates,
+            keeps_case: view.key.settings.keeps_case(),
         },
         patches: patch::none(),
     };

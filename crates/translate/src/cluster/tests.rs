@@ -332,6 +332,11 @@ mod inbound {
         );
         let has = |index: usize, text: &str| addresses(&all[index]).contains(text);
         assert!(has(0, "127.0.0.1") && has(1, "/run/app.sock") && has(2, "10.1.0.1"));
+        let bound: Vec<bool> = all
+            .iter()
+            .map(|c| c.upstream_bind_config.is_some())
+            .collect();
+        assert_eq!(bound, [false, false, true, true, true]);
         assert_eq!(kind(&all[3]), DiscoveryType::OriginalDst);
         let found = planned(&world).diagnostics;
         let paths: Vec<_> = found

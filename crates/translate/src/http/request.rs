@@ -15,8 +15,7 @@ use meltemi_proto::envoy::extensions::http::header_formatters::preserve_case::v3
 use meltemi_proto::envoy::extensions::request_id::uuid::v3::UuidRequestIdConfig;
 
 fn headers<'a>(input: &HttpInput<'a>) -> Option<&'a ProxyHeaders> {
-    let config = input.traits.mesh.config.default_config.as_ref()?;
-    config.proxy_headers.as_ref()
+    input.traits.settings.headers.as_ref()
 }
 
 /// Fills in everything that mesh configuration says about requests.
@@ -79,8 +78,7 @@ fn server(input: &HttpInput<'_>, out: &mut hcm::HttpConnectionManager) {
 fn edge(input: &HttpInput<'_>, out: &mut hcm::HttpConnectionManager) {
     let headers = headers(input);
     client_certificate(headers, out);
-    let config = input.traits.mesh.config.default_config.as_ref();
-    let topology = config.and_then(|c| c.gateway_topology.as_ref());
+    let topology = input.traits.settings.topology.as_ref();
     out.xff_num_trusted_hops = topology
         .and_then(|t| t.num_trusted_proxies)
         .unwrap_or_default();
@@ -131,12 +129,10 @@ fn forwarded(details: ForwardClientCertDetails) -> manager::ForwardClientCertDet
     }
 }
 
-/// The formatter that keeps the case of HTTP/1.1 header names, where it is wanted.
-pub(super) fn keep_case(
-    input: &HttpInput<'_>,
-) -> Option<core::http1_protocol_options::HeaderKeyFormat> {
+/// The formatter that keeps the case of HTTP/1.1 header names, where a proxy is told to; towards
+/// clients and towards servers, or the one would undo the other.
+pub(crate) fn keep_case(wanted: bool) -> Option<core::http1_protocol_options::HeaderKeyFormat> {
     use core::http1_protocol_options::{HeaderKeyFormat, header_key_format::HeaderFormat};
-    let wanted = headers(input)?.preserve_http1_header_case?;
     wanted.then(|| HeaderKeyFormat {
         header_format: Some(HeaderFormat::StatefulFormatter(
             core::TypedExtensionConfig {

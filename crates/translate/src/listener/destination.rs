@@ -11,9 +11,7 @@ use crate::name;
 use crate::view::View;
 use meltemi_api::networking::destination_rule::{Subset, TunnelSettings};
 use meltemi_api::networking::virtual_service as api;
-use meltemi_model::{
-    Backend, BackendTarget, Resolution, RouteTable, Service, TargetPort, TrafficRule,
-};
+use meltemi_model::{Backend, BackendTarget, Resolution, RouteTable, Service, TrafficRule};
 use meltemi_types::{HostPattern, Port, Protocol};
 use std::sync::Arc;
 
@@ -168,10 +166,7 @@ fn single(view: &View<'_>, destination: &Destination<'_>) -> TcpSpec {
 fn resolved(view: &View<'_>, destination: &Destination<'_>) -> Option<Port> {
     let service = view.by_host.get(destination.host)?;
     let port = service.port(destination.port)?;
-    let target = match &port.target {
-        TargetPort::Number(number) => *number,
-        TargetPort::Named(_) => port.number,
-    };
+    let target = port.target.number(port.number).unwrap_or(port.number);
     (service.resolution == Resolution::DynamicDns).then_some(target)
 }
 

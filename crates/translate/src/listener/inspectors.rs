@@ -59,8 +59,7 @@ pub(super) fn filters(input: &ListenerInput) -> Vec<envoy::ListenerFilter> {
 
 /// Reads the PROXY protocol, where the proxy in front speaks it.
 fn proxy_protocol(input: &ListenerInput) -> Option<envoy::ListenerFilter> {
-    let config = input.traits.mesh.config.default_config.as_ref()?;
-    let topology = config.gateway_topology.as_ref()?;
+    let topology = input.traits.settings.topology.as_ref()?;
     topology.proxy_protocol.as_ref()?;
     let config = ProxyProtocol::default();
     Some(one("envoy.filters.listener.proxy_protocol", &config, None))

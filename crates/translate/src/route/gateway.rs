@@ -26,7 +26,7 @@ pub(super) fn plan(view: &View<'_>) -> Planned<RouteInput> {
     let merged = Merged::of(view);
     let mut planner = Planner {
         view,
-        settings: Arc::new(Settings::of(&view.mesh().config)),
+        settings: Arc::new(Settings::of(view)),
         known: BTreeMap::new(),
         planned: Planned::default(),
     };
@@ -73,7 +73,10 @@ impl<'a> Planner<'_, 'a> {
                 };
                 origins.push(table.origin.clone());
                 for host in shared {
-                    entry(&mut hosts, host, placed.server).add(&plan);
+                    let host = entry(&mut hosts, host, placed.server);
+                    host.add(&plan);
+                    // Of a narrower host than the server's, too: nothing passes in clear.
+                    host.redirect |= placed.server.redirects();
                 }
             }
             if placed.server.redirects() {

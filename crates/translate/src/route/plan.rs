@@ -10,7 +10,6 @@ use super::{Client, HostInput, Naming, RouteInput, Settings};
 use crate::name;
 use crate::plan::Planned;
 use crate::view::View;
-use meltemi_api::mesh_config::MeshConfig;
 use meltemi_api::networking::sidecar::{CaptureMode, IstioEgressListener, SidecarPort};
 use meltemi_model::{Egress, Interception, Resolution, Service, ServicePort};
 use meltemi_types::{Origin, Port, Protocol};
@@ -62,10 +61,10 @@ fn protocol(port: &SidecarPort) -> Protocol {
 }
 
 impl Settings {
-    /// As mesh configuration says.
-    pub(super) fn of(mesh: &MeshConfig) -> Self {
-        let headers = mesh.default_config.as_ref();
-        let headers = headers.and_then(|c| c.proxy_headers.as_ref());
+    /// As mesh configuration and the proxy's own say.
+    pub(super) fn of(view: &View<'_>) -> Self {
+        let mesh = &view.mesh().config;
+        let headers = view.key.settings.headers.as_ref();
         let attempts = headers.and_then(|h| h.attempt_count.as_ref());
         let forwarded = headers.and_then(|h| h.x_forwarded_host.as_ref());
         Self {
@@ -91,7 +90,7 @@ impl<'a, 'v> Planner<'a, 'v> {
         let (rest, rest_origin) = Rest::of(view, &mut planned.diagnostics);
         Self {
             view,
-            settings: Arc::new(Settings::of(&view.mesh().config)),
+            settings: Arc::new(Settings::of(view)),
             client: Arc::new(Client {
                 domain: view.key.domain.clone(),
                 cluster: view.key.cluster.clone(),

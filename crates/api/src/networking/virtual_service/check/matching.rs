@@ -5,7 +5,6 @@ use crate::check::value::{gateways, label_name, labels, optional_port, regex};
 use crate::check::{Findings, header};
 use crate::string_match::StringMatch;
 use meltemi_types::FieldPath;
-use std::collections::BTreeMap;
 
 /// Headers of this name stand for claims of the request's token; gateways read them.
 const CLAIMS: &str = "@request.auth.claims";
@@ -56,7 +55,10 @@ pub(super) fn request(
         );
     }
     header_conditions(headers, &at.field("headers"), out);
-    header_conditions(without_headers, &at.field("withoutHeaders"), out);
+    let absent = without_headers
+        .iter()
+        .filter(|(_, condition)| !any_value(condition));
+    header_conditions(absent, &at.field("withoutHeaders"), out);
     for (name, condition) in query_params {
         let at = at.field("queryParams").field(name);
         if name.is_empty() {
@@ -72,7 +74,21 @@ pub(super) fn request(
     }
 }
 
-fn header_conditions(headers: &BTreeMap<String, StringMatch>, at: &FieldPath, out: &mut Findings) {
+/// `*` is no regular expression, and in `withoutHeaders` it stands for presence, as in Istio.
+fn any_value(condition: &StringMatch) -> bool {
+    let StringMatch {
+        exact,
+        prefix,
+        regex,
+    } = condition;
+    regex.as_deref() == Some("*") && exact.is_none() && prefix.is_none()
+}
+
+fn header_conditions<'a>(
+    headers: impl IntoIterator<Item = (&'a String, &'a StringMatch)>,
+    at: &FieldPath,
+    out: &mut Findings,
+) {
     for (name, condition) in headers {
         let at = at.field(name);
         if !name.starts_with(CLAIMS) {
@@ -151,6 +167,11 @@ mod tests {
             (
                 "{withoutHeaders: {x: {regex: '?'}}}",
                 "InvalidRegex withoutHeaders.x.regex",
+            ),
+            ("{withoutHeaders: {x: {regex: '*'}}}", ""),
+            (
+                "{headers: {x: {regex: '*'}}}",
+                "InvalidRegex headers.x.regex",
             ),
             (
                 "{queryParams: {q: {regex: '*'}}}",
