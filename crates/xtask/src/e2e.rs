@@ -14,9 +14,10 @@ use std::time::Instant;
 
 /// The test that is about the node itself.
 const NODE: &str = "cluster";
-/// The test that calls all the time and lets no call fail has the machine for itself: it runs when it is
-/// asked for by name, `cargo xtask e2e a_town`.
-const BUSY: &str = "life";
+/// These have the machine for themselves: one calls all the time and lets no call fail, and runs when it
+/// is asked for by name, `cargo xtask e2e a_town`; the other measures, for `cargo xtask bench pods`.
+const ALONE: [&str; 2] = ["life", READY];
+const READY: &str = "ready";
 /// Tests on nodes of their own, in two rows that run side by side: those that stop parts of the node
 /// that they run on; and `pods` and `upgrade`, so that all rows take equally long.
 const OWN_NODE: [&[&str]; 2] = [
@@ -79,13 +80,27 @@ pub(crate) fn run(filter: Option<&str>) -> Result<u8> {
     Ok(0)
 }
 
+/// Measures on a node of ours how long pods take until they are ready; the test writes to `figures`.
+pub(crate) fn readiness(figures: &Path) -> Result<()> {
+    cluster::check_needs()?;
+    programs()?;
+    let ours = ["build", "--workspace", "--bins"];
+    shell::run("building the programs", &mut cargo(&ours))?;
+    let archives = archives(&[], Programs::Built)?;
+    let mut test = tests(&[READY.into()], archives.first(), None)?;
+    test.env("MELTEMI_FIGURES", figures)
+        .env_remove("KUBECONFIG");
+    shell::run("measuring on a node", &mut test)
+}
+
 /// Runs the tests that can share a node beside the rows of those that have their own: much of the time
 /// that a row takes is waiting.
 fn side_by_side(archives: &[PathBuf], suites: Vec<OsString>) -> Result<()> {
     let of = |suites: &[OsString]| tests(suites, archives.first(), None);
     let is_in = |row: &[&str], suite: &OsString| row.iter().any(|own| suite == own);
     let mut others = suites.clone();
-    others.retain(|suite| suite != BUSY && !OWN_NODE.iter().any(|row| is_in(row, suite)));
+    let alone = |suite: &OsString| ALONE.iter().any(|one| suite == one);
+    others.retain(|suite| !alone(suite) && !OWN_NODE.iter().any(|row| is_in(row, suite)));
     let others = of(&others)?;
     let mut rows = Vec::new();
     for (row, name) in OWN_NODE.iter().zip(["own node", "other own node"]) {

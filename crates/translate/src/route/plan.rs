@@ -134,8 +134,11 @@ impl<'a, 'v> Planner<'a, 'v> {
             for port in service.ports.iter().filter(served) {
                 let sniffed = port.protocol == Protocol::Auto;
                 let wanted = ports.entry(port.number).or_default();
-                wanted.shared |= !((sniffed && apart) || taken.contains(&port.number));
-                if sniffed && (apart || headless) {
+                // Listeners at each pod ask by the host, and nobody asks by the port.
+                let at_pods = headless && service.kubernetes;
+                let apart = sniffed && (apart || at_pods);
+                wanted.shared |= !(apart || taken.contains(&port.number));
+                if apart || (sniffed && headless) {
                     wanted.sniffed.push(service);
                 }
             }

@@ -5,8 +5,8 @@
 //! (schedstat of its threads), not that of who asks. The limits of the webhook for one address
 //! (bytes that are read at once, connections) are as everywhere: these loads stay below.
 //!
-//! Then the agent of a pod is asked for names of the mesh, as by `bench dns`. How long a pod takes
-//! from its creation until it is ready is measured on a real node, by the tests of `cargo xtask e2e`.
+//! Then the agent of a pod is asked for names of the mesh, as by `bench dns`; and on a real node, with
+//! the builds of the tests, pods are made with a proxy and without one: how long until each is ready.
 
 use super::cost::{self, Cost};
 use super::spine::pinned;
@@ -40,7 +40,29 @@ pub(crate) fn run() -> Result<bool> {
     injections(&dir, &mut table)?;
     say("names of 1000 services, asked of the agent of a pod over UDP");
     dns::measure(&dir, &mut table)?;
+    readiness(&mut table)?;
     Ok(table.end())
+}
+
+/// From a pod's creation until `kubectl wait` has seen it ready.
+fn readiness(table: &mut Table) -> Result<()> {
+    let scratch = Scratch::new("bench-ready")?;
+    let file = scratch.path().join("figures.json");
+    crate::e2e::readiness(&file)?;
+    let text = std::fs::read_to_string(&file).context("the test wrote no figures")?;
+    let figures: Value = serde_json::from_str(&text)?;
+    let seconds = |name: &str| figures.get(name).and_then(Value::as_f64);
+    let (plain, proxied) = (seconds("plain"), seconds("proxied"));
+    let (plain, proxied) = plain.zip(proxied).context("figures are missing")?;
+    table.note(
+        "a pod without a proxy is ready after",
+        &format!("{plain:.2} s"),
+    );
+    table.note(
+        "a pod with a proxy is ready after",
+        &format!("{proxied:.2} s"),
+    );
+    Ok(())
 }
 
 /// Pods a second.
