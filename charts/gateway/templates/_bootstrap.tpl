@@ -95,9 +95,9 @@ knows comes in through --service-node and --config-yaml, where Kubernetes puts i
       {
         "name": "global config",
         "static_layer": {
-          "envoy.reloadable_features.coalesce_lb_rebuilds_on_batch_update": "false",
-          "envoy.reloadable_features.http_reject_path_with_fragment": "false",
-          "envoy.reloadable_features.fixed_heap_use_allocated": "true",
+          "envoy.reloadable_features.coalesce_lb_rebuilds_on_batch_update": false,
+          "envoy.reloadable_features.http_reject_path_with_fragment": false,
+          "envoy.reloadable_features.fixed_heap_use_allocated": true,
           "re2.max_program_size.error_level": "32768"
         }
       },

@@ -189,6 +189,9 @@ mod tests {
         let json = bootstrap().to_json();
         let layer = &json["layered_runtime"]["layers"][0]["static_layer"];
         assert_eq!(layer["re2.max_program_size.error_level"], "32768");
+        // A text would leave Envoy at its default, which refuses paths with fragments.
+        let fragments = "envoy.reloadable_features.http_reject_path_with_fragment";
+        assert_eq!(layer[fragments], false);
     }
 
     #[test]
