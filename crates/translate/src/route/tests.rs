@@ -78,7 +78,7 @@ fn sniffed_ports_with_an_address_have_their_own_configuration() {
     let routes = Fixture::new()
         .service("shop/web", &[(90, "auto")])
         .service_with("shop/bare", &[(91, "auto")], |_| {})
-        .service_with("shop/pods", &[(92, "auto")], |s| {
+        .service_with("shop/pods", &[(92, "auto"), (93, "http")], |s| {
             s.resolution = Resolution::Passthrough;
         })
         .table("shop/web", rules("web", to("bare")))
@@ -86,7 +86,7 @@ fn sniffed_ports_with_an_address_have_their_own_configuration() {
     let web = "web.shop.svc.cluster.local:90";
     assert_eq!(
         routes.names(),
-        ["91", "92", "pods.shop.svc.cluster.local:92", web]
+        ["91", "93", "pods.shop.svc.cluster.local:92", web]
     );
     let config = routes.config(web);
     assert_eq!(config.virtual_hosts.len(), 1);
@@ -100,7 +100,7 @@ fn sniffed_ports_with_an_address_have_their_own_configuration() {
         routes.origins[web],
         ["VirtualService shop/web", "Service shop/web"]
     );
-    assert!(routes.domain("92", "*.pods").is_some());
+    assert!(routes.domain("93", "*.pods").is_some());
 }
 
 #[test]
