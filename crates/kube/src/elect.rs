@@ -107,6 +107,14 @@ impl Elector {
         Some(renewed + self.timing.deadline)
     }
 
+    /// How long until what was read last has been silent for its duration, while that lies ahead.
+    pub(crate) fn expires_in(&self, now: Instant) -> Option<Duration> {
+        let (record, since) = self.seen.as_ref()?;
+        let until = *since + Duration::from_secs(record.seconds);
+        let left = until.saturating_duration_since(now);
+        (!left.is_zero()).then_some(left)
+    }
+
     /// What was read; `None` when there is no lock.
     pub(crate) fn read(&mut self, now: Instant, found: Option<&Stored>) -> Next {
         let Some((record, version)) = found else {
@@ -230,6 +238,21 @@ mod tests {
         assert_eq!(b.term(start + 16 * SECOND), Some(Term(1)));
         lock.turn(&mut a, start + 17 * SECOND);
         assert_eq!(a.term(start + 17 * SECOND), None, "it sees that it lost");
+    }
+
+    #[test]
+    fn who_waits_knows_when_the_lock_is_anybodys() {
+        let (mut lock, start) = (Lock::default(), Instant::now());
+        let (mut a, mut b) = (candidate("a", "default"), candidate("b", "default"));
+        assert_eq!(b.expires_in(start), None, "it has seen nothing");
+        lock.turn(&mut a, start);
+        lock.turn(&mut b, start + SECOND);
+        assert_eq!(b.expires_in(start + SECOND), Some(15 * SECOND));
+        lock.turn(&mut b, start + 14 * SECOND);
+        assert_eq!(b.expires_in(start + 14 * SECOND), Some(2 * SECOND));
+        lock.turn(&mut b, start + 16 * SECOND);
+        assert_eq!(b.term(start + 16 * SECOND), Some(Term(1)));
+        assert_eq!(b.expires_in(start + 40 * SECOND), None, "it is over");
     }
 
     #[test]

@@ -74,15 +74,22 @@ impl Campaign {
         loop {
             self.turn().await;
             self.fence.set(self.elector.until());
-            let leads = self.elector.term(Instant::now()).is_some();
+            let now = Instant::now();
+            let leads = self.elector.term(now).is_some();
             self.tell(leads);
-            // Who waits looks twice as often, so that a lock given back is not free for long.
-            let pause = match leads {
-                true => self.timing.retry,
-                false => self.timing.retry / 2,
-            };
-            sleep(pause).await;
+            sleep(self.pause(leads, now)).await;
         }
+    }
+
+    /// Who waits looks twice as often, so that a lock given back is not free for long, and when
+    /// the lock of a dead leader becomes anybody's.
+    fn pause(&self, leads: bool, now: Instant) -> Duration {
+        if leads {
+            return self.timing.retry;
+        }
+        let often = self.timing.retry / 2;
+        let expires = self.elector.expires_in(now);
+        expires.map_or(often, |expires| expires.min(often))
     }
 
     /// Gives the lock back. What the leader does must have ended.

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
-/// How long the work of a leader that is dead may rest: 15 s until its lock is anybody's, 2 s
-/// between two looks at it.
+/// How long the work of a leader that is dead may rest: 15 s from when its last renewal was seen
+/// until its lock is anybody's, 1 s between two looks at it, and what a busy machine takes.
 const DEAD: Duration = Duration::from_secs(20);
 /// And of one that leaves: 2 s, and what it takes Kubernetes to tell it on a machine with two nodes.
 /// It is far less than the 15 s that it takes when the lock is not given back.
@@ -77,10 +77,11 @@ impl Stage<'_> {
             streams(self.kubectl, second)?,
         );
         ensure!(on == (GATEWAYS, 0.0), "proxies are on the first: {on:?}");
+        let container = self.container(first)?;
         // kubelet would start it again at once.
         self.node.pause(Component::Kubelet)?;
         let died = Instant::now();
-        self.node.kill_container(&self.container(first)?)?;
+        self.node.kill_container(&container)?;
         self.kubectl.run(&["create", "namespace", "orphan"])?;
         self.moved(second)?;
         let moved = died.elapsed();
