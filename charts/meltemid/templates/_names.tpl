@@ -28,6 +28,7 @@ istiod-cleanup{{ include "meltemid.suffix" . }}
 
 {{- /* What replicas elect a leader with: Istio's names for work that both control planes do. */}}
 {{- define "meltemid.locks" -}}
+- istio-ip-autoallocate
 - istio-leader
 - istio-namespace-controller-election
 - istio-status-leader

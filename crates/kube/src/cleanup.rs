@@ -16,7 +16,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// Locks that every control plane of a namespace asks for.
-const SHARED: [&str; 3] = [
+const SHARED: [&str; 4] = [
+    "istio-ip-autoallocate",
     "istio-leader",
     "istio-namespace-controller-election",
     "istio-status-leader",

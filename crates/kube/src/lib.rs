@@ -66,7 +66,7 @@ pub use pods::{AskError, Pod, Pods, Workload};
 pub use roots::{Notice, RootPublisher};
 pub use signing::{Ask, Signing, SigningError, SigningPace};
 pub use source::{Options, Source, SourceError};
-pub use status::{Pace, Proxies, Seen, StatusWriter, Verdict, Verdicts, Writing};
+pub use status::{Allocated, Pace, Proxies, Seen, StatusWriter, Verdict, Word, Words, Writing};
 pub use token::{BoundPod, TokenError, TokenUser};
 pub use token_review::{Patience, TokenReviewer};
 pub use tuning::Tuning;

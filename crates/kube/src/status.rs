@@ -4,12 +4,14 @@
 //!
 //! All of it is decided in pure code: `decide` what to say, `patch` what to write, `queue` when.
 
+mod addresses;
 mod decide;
 mod events;
 mod patch;
 mod queue;
 mod seen;
 mod send;
+mod word;
 
 use crate::backoff;
 use crate::lead::Fence;
@@ -29,13 +31,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
+pub use addresses::Allocated;
 pub use decide::{Proxies, Verdict};
-pub use queue::Verdicts;
+pub use queue::Words;
 pub(crate) use seen::Known;
 pub use seen::Seen;
+pub use word::Word;
 
-/// Who owns the fields that are written.
-const MANAGER: &str = "meltemi-status";
 /// An object that another wrote meanwhile is looked at again so often.
 const CONFLICTS: u32 = 5;
 /// Everything is compared again so often, for what others have written over.
@@ -89,7 +91,9 @@ pub struct Writing {
     /// The same, asked before each write.
     pub fence: Fence,
     /// What there is to say now, about every object.
-    pub verdicts: watch::Receiver<Verdicts>,
+    pub words: watch::Receiver<Words>,
+    /// What the words are about, for the metric that says how many objects wait.
+    pub about: &'static str,
     /// The pod, as proxies and people know it.
     pub by: String,
     /// Objects of other revisions are left alone.
@@ -117,7 +121,7 @@ pub struct StatusWriter {
 
 /// What woke the writer.
 enum Woken {
-    Verdicts,
+    Words,
     Leads,
     Due,
     Compare,
@@ -150,9 +154,9 @@ impl StatusWriter {
             let now = Instant::now();
             match woken {
                 Woken::Ended => return,
-                Woken::Verdicts => {
-                    let verdicts = self.parts.verdicts.borrow_and_update().clone();
-                    self.queue.replace(&verdicts, now);
+                Woken::Words => {
+                    let words = self.parts.words.borrow_and_update().clone();
+                    self.queue.replace(&words, now);
                 }
                 Woken::Leads => {
                     // What the one before has written is in what the source has seen.
@@ -166,7 +170,8 @@ impl StatusWriter {
                 Woken::Due => self.step(now).await,
             }
             #[expect(clippy::cast_precision_loss, reason = "a small number")]
-            metrics::gauge!("meltemi_status_queue").set(self.queue.len() as f64);
+            metrics::gauge!("meltemi_status_queue", "about" => self.parts.about)
+                .set(self.queue.len() as f64);
         }
     }
 
@@ -182,8 +187,8 @@ impl StatusWriter {
         };
         tokio::select! {
             biased;
-            changed = self.parts.verdicts.changed() => match changed {
-                Ok(()) => Woken::Verdicts,
+            changed = self.parts.words.changed() => match changed {
+                Ok(()) => Woken::Words,
                 Err(_) => Woken::Ended,
             },
             changed = self.parts.leads.changed() => match changed {
@@ -197,7 +202,7 @@ impl StatusWriter {
 
     /// Looks at one object that is due.
     async fn step(&mut self, now: Instant) {
-        let Some((object, verdict)) = self.queue.take(now) else {
+        let Some((object, word)) = self.queue.take(now) else {
             return;
         };
         let Some(info) = KINDS.iter().find(|info| *info.name == *object.kind) else {
@@ -207,22 +212,22 @@ impl StatusWriter {
             return;
         };
         let ours = known.is_of(&self.parts.revision);
-        if !ours || known.generation > verdict.generation {
+        if !ours || known.generation > word.generation() {
             // Another's, or there is a newer word on its way.
             return;
         }
-        if known.generation < verdict.generation {
+        if known.generation < word.generation() {
             let again = now + self.parts.pace.again;
             self.queue.put_off(&object, again, CONFLICTS);
             return;
         }
-        let wanted = decide::decide(&object, &verdict, &self.parts.by);
         let time = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let Some(plan) = patch::plan(&object, &wanted, (&known, info.group), &time) else {
+        let said = (&*self.parts.by, &*time);
+        let Some(plan) = word.plan(&object, (&known, info.group), said) else {
             return;
         };
         let settled = self.led_since + self.parts.pace.settle;
-        if now < settled && patch::takes_back(&wanted, &known) {
+        if now < settled && plan.takes_back {
             self.queue.put_off(&object, settled, u32::MAX);
             return;
         }
@@ -243,8 +248,9 @@ impl StatusWriter {
         known: Known,
     ) {
         let path = format!(
-            "{}/status?fieldManager={MANAGER}&force=true",
-            path(object, info, known.version)
+            "{}/status?fieldManager={}&force=true",
+            path(object, info, known.version),
+            plan.manager
         );
         let write = Write {
             method: Method::PATCH,

@@ -3,6 +3,7 @@
 mod external;
 mod identity;
 mod jwt;
+mod switches;
 mod webhook;
 
 use crate::callers::JwtRule;
@@ -15,6 +16,8 @@ use meltemi_types::{ClusterId, Namespace};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use switches::SwitchArgs;
+pub(crate) use switches::Switches;
 use webhook::WebhookArgs;
 
 pub(crate) use external::{Serving, ServingFiles, Signer, SignerNames};
@@ -128,14 +131,6 @@ pub(crate) struct Args {
     /// The longest a change may wait.
     #[arg(long, env = "PILOT_DEBOUNCE_MAX", hide = true)]
     debounce_max: Option<String>,
-    /// Gateways select proxies of their own namespace only.
-    #[arg(
-        long,
-        env = "PILOT_SCOPE_GATEWAY_TO_NAMESPACE",
-        hide = true,
-        default_value = "false"
-    )]
-    scope_gateways: String,
     /// The pod's name.
     #[arg(long, env = "POD_NAME", hide = true, default_value = "meltemid")]
     pod_name: String,
@@ -159,6 +154,8 @@ pub(crate) struct Args {
     /// Set inside of a pod.
     #[arg(long, env = "KUBERNETES_SERVICE_HOST", hide = true)]
     kubernetes_service_host: Option<String>,
+    #[command(flatten)]
+    switches: SwitchArgs,
     #[command(flatten)]
     identity: IdentityArgs,
     #[command(flatten)]
@@ -213,7 +210,7 @@ pub(crate) struct Config {
     pub(crate) pod_name: String,
     pub(crate) shutdown: Duration,
     pub(crate) debounce: Option<(Duration, Duration)>,
-    pub(crate) scoped_gateways: bool,
+    pub(crate) switches: Switches,
     pub(crate) log_format: Format,
     pub(crate) log_filter: Option<String>,
     pub(crate) warnings: Vec<String>,
@@ -245,7 +242,7 @@ impl Args {
             log,
             debounce_after,
             debounce_max,
-            scope_gateways,
+            switches,
             pod_name,
             pod_namespace,
             revision,
@@ -298,7 +295,7 @@ impl Args {
             pod_name,
             shutdown: duration("--shutdownDuration", &shutdown_duration)?,
             debounce: quiet(debounce_after.as_deref(), debounce_max.as_deref())?,
-            scoped_gateways: matches!(scope_gateways.as_str(), "true" | "1"),
+            switches: switches.read()?,
             log_format: log_format.into(),
             log_filter: log,
             warnings: unused.into_iter().chain(read_profile(&profile)?).collect(),

@@ -7,7 +7,7 @@ mod trust;
 use crate::callers::View;
 use crate::clients::{Client, Round, Secrets};
 use crate::credentials::Supply;
-use crate::status::{Book, Tally};
+use crate::status::{Book, Handed, Tally};
 use crate::{clock, node};
 use meltemi_model::{Proxy, Snapshot};
 use meltemi_proto::resource::TypeSet;
@@ -46,6 +46,8 @@ struct State {
     distrust: BTreeSet<Diagnostic>,
     /// What of the mesh decides that.
     trusting: watch::Sender<Option<Trusting>>,
+    /// The addresses that objects were given.
+    handed: watch::Sender<Handed>,
     /// Tells when something may be wrong that was not, outside of a publication.
     moved: Arc<Notify>,
 }
@@ -86,6 +88,7 @@ impl Plane {
         state.note(|tally| tally.publish(&published.subjects));
         let named = state.supply.publish(&published.snapshot);
         state.trusting.send_if_modified(Trusting::of(&published));
+        state.handed.send_if_modified(Handed::of(&published));
         let extent = state
             .translator
             .publish(published.snapshot, &published.endpoints);
@@ -106,6 +109,11 @@ impl Plane {
     /// The snapshot in force.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.state().translator.snapshot().clone()
+    }
+
+    /// The addresses that objects were given.
+    pub(crate) fn handed(&self) -> watch::Receiver<Handed> {
+        self.state().handed.subscribe()
     }
 
     /// The trust domains of the mesh, its own first.

@@ -15,7 +15,7 @@ use crate::plane::Plane;
 use crate::publish;
 use crate::registrar::Registrar;
 use crate::sources::of_revision;
-use crate::status::{Book, Status};
+use crate::status::Scribe;
 use crate::webhook::{Bundle, Injector, Lingers, Webhook};
 use bytes::Bytes;
 use futures::stream::unfold;
@@ -221,13 +221,12 @@ impl Secure {
         }
     }
 
-    /// What writes status; only where the mesh is served, so not for a look at a cluster.
-    pub(crate) fn status(&self, config: &Config, book: Book, seen: Seen) -> Option<Status> {
+    /// Who writes status; only where the mesh is served, so not for a look at a cluster.
+    pub(crate) fn scribe(&self, config: &Config, seen: Seen) -> Option<Scribe> {
         self.keeper.as_ref()?;
-        Some(Status {
+        Some(Scribe {
             client: self.cluster.as_ref()?.client.clone(),
             plane: self.callers.plane.clone(),
-            book,
             seen,
             me: candidate(config),
             namespace: config.namespace.clone(),

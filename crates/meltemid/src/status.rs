@@ -1,12 +1,14 @@
-//! Status of objects: what the control plane found wrong with each, and which proxies confirmed it,
-//! handed to who writes it. Only where an API server is; one replica writes, under Istio's lock.
+//! Status of objects: what the control plane found wrong with each, which proxies confirmed it, and
+//! the addresses that it was given, handed to who writes it. Only where an API server is; one
+//! replica writes each, under Istio's lock.
 
+mod addresses;
 mod tally;
 
 use crate::clock;
 use crate::plane::Plane;
 use meltemi_kube::{
-    Campaign, Candidate, Client, Lock, Pace, Seen, StatusWriter, Verdict, Verdicts, Writing,
+    Campaign, Candidate, Client, Lock, Pace, Seen, StatusWriter, Verdict, Words, Writing,
 };
 use meltemi_runtime::drain::Drain;
 use meltemi_types::{Code, Diagnostic, Namespace, ObjectRef};
@@ -16,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
+pub(crate) use addresses::{Addresses, Handed};
 pub(crate) use tally::Tally;
 
 /// The lock of who writes status; Istio's name.
@@ -45,11 +48,11 @@ impl Book {
     }
 }
 
-/// What writes status.
-pub(crate) struct Status {
+/// What everybody who writes status works with.
+#[derive(Clone)]
+pub(crate) struct Scribe {
     pub(crate) client: Client,
     pub(crate) plane: Plane,
-    pub(crate) book: Book,
     /// What the source sees.
     pub(crate) seen: Seen,
     /// Who asks for the lock.
@@ -57,57 +60,79 @@ pub(crate) struct Status {
     pub(crate) namespace: Namespace,
 }
 
-impl Status {
-    /// Runs until drained; then gives the lock back.
-    pub(crate) async fn run(self, mut drain: Drain) -> Result<(), Infallible> {
+impl Scribe {
+    /// Writes what it is told while it has the lock, until drained; then gives the lock back.
+    async fn write(
+        self,
+        (lock, about): (&str, &'static str),
+        words: watch::Receiver<Words>,
+        mut drain: Drain,
+    ) {
         let Self {
             client,
-            plane,
-            book,
+            plane: _,
             seen,
             me,
             namespace,
         } = self;
-        let lock = Lock::config_map(client.clone(), namespace.as_str(), LOCK);
+        let lock = Lock::config_map(client.clone(), namespace.as_str(), lock);
         let (leading, leads) = watch::channel(false);
-        let (tell, verdicts) = watch::channel(Verdicts::new());
         let mut campaign = Campaign::new(lock, me.clone(), leading);
         let writer = StatusWriter::new(Writing {
             client,
             seen,
             leads,
             fence: campaign.fence(),
-            verdicts,
+            words,
+            about,
             by: me.name.to_string(),
             revision: me.revision.to_string(),
             pace: Pace::default(),
         });
         tokio::select! {
-            () = judge(&plane, &book, &tell) => {}
             () = writer.run() => {}
             () = campaign.run() => {}
             () = drain.started() => {}
         }
         campaign.give_back().await;
+    }
+}
+
+/// What writes conditions.
+pub(crate) struct Status {
+    pub(crate) scribe: Scribe,
+    pub(crate) book: Book,
+}
+
+impl Status {
+    /// Runs until drained.
+    pub(crate) async fn run(self, drain: Drain) -> Result<(), Infallible> {
+        let Self { scribe, book } = self;
+        let (tell, words) = watch::channel(Words::new());
+        let plane = scribe.plane.clone();
+        tokio::select! {
+            () = judge(&plane, &book, &tell) => {}
+            () = scribe.write((LOCK, "conditions"), words, drain) => {}
+        }
         Ok(())
     }
 }
 
 /// Says what there is to say whenever something has changed, for ever.
-async fn judge(plane: &Plane, book: &Book, tell: &watch::Sender<Verdicts>) {
+async fn judge(plane: &Plane, book: &Book, tell: &watch::Sender<Words>) {
     let mut pause = TOGETHER;
     loop {
         book.changed().await;
         tokio::time::sleep(pause).await;
         let start = clock::now();
-        tell.send_replace(verdicts(plane, book));
+        tell.send_replace(words(plane, book));
         let cost = clock::now().saturating_duration_since(start);
         pause = TOGETHER.max(cost * SHARE);
     }
 }
 
 /// What there is to say about every object.
-fn verdicts(plane: &Plane, book: &Book) -> Verdicts {
+fn words(plane: &Plane, book: &Book) -> Words {
     loop {
         let (subjects, proxies) = {
             let tally = book.tally();
@@ -133,7 +158,7 @@ fn verdicts(plane: &Plane, book: &Book) -> Verdicts {
                 findings: by_object.remove(object).unwrap_or_default(),
                 proxies: proxies.remove(object).unwrap_or_default(),
             };
-            (object.clone(), Arc::new(verdict))
+            (object.clone(), Arc::new(verdict.into()))
         };
         return subjects.iter().map(verdict).collect();
     }

@@ -1,7 +1,7 @@
 //! Wiring, in numbered stages: 1 observe, 2 bind, 3 build, 4 spawn, 5 serve, 6 drain.
 
 use crate::about::{self, About};
-use crate::args::Config;
+use crate::args::{Config, Switches};
 use crate::controlz;
 use crate::credentials::{Clerk, Readers, Supply};
 use crate::desk::Desk;
@@ -13,7 +13,7 @@ use crate::port_file::Ports;
 use crate::pump::{Debounce, Pump};
 use crate::secure::Secure;
 use crate::sources::Sources;
-use crate::status::Book;
+use crate::status::{Addresses, Book, Scribe, Status};
 use crate::trust::Trust;
 use crate::webhook::Webhook;
 use meltemi_registry::{Registry, Settings};
@@ -149,8 +149,8 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
     let secure = secure.map_err(|e| Failure::new(NO_INPUT, chain(&e)))?;
     let readers = secure.as_ref().map_or(Readers::Nobody, Secure::readers);
     let clerk = Clerk::new(plane.clone(), ends.questions, readers);
-    let status = secure.as_ref().zip(sources.seen());
-    let status = status.and_then(|(secure, seen)| secure.status(&config, book, seen));
+    let scribe = secure.as_ref().zip(sources.seen());
+    let scribe = scribe.and_then(|(secure, seen)| secure.scribe(&config, seen));
     let trust = Trust::new(&plane, secure.as_ref().and_then(Secure::roots), &config);
     let webhook = webhook(secure.as_ref(), (&config, &readiness), &mut sockets);
     let desk = desk(plane, &config, webhook.as_ref());
@@ -171,8 +171,8 @@ async fn live(config: Config, metrics: Metrics, levels: Levels) -> Result<(), Fa
     tasks.critical("pump", pump.run(drain.clone()));
     tasks.critical("credentials", clerk.run(drain.clone()));
     tasks.critical("trust", trust.run(drain.clone()));
-    if let Some(status) = status {
-        tasks.best_effort("status", status.run(drain.clone()));
+    if let Some(scribe) = scribe {
+        spawn_status(&mut tasks, (scribe, book), config.switches, &drain);
     }
     if let Some(socket) = sockets.controlz.take() {
         tasks.best_effort("controlz", controlz::serve(socket, levels, drain.clone()));
@@ -217,6 +217,21 @@ fn write(ports: &Ports, file: Option<&Path>) -> Result<(), Failure> {
     ports.write(path).map_err(failed)
 }
 
+/// What writes the status of objects.
+fn spawn_status(
+    tasks: &mut Tasks,
+    (scribe, book): (Scribe, Book),
+    switches: Switches,
+    drain: &Drain,
+) {
+    if switches.allocates {
+        let addresses = Addresses(scribe.clone());
+        tasks.best_effort("addresses", addresses.run(drain.clone()));
+    }
+    let status = Status { scribe, book };
+    tasks.best_effort("status", status.run(drain.clone()));
+}
+
 /// The injection webhook and its socket, where it is served.
 fn webhook(
     secure: Option<&Secure>,
@@ -250,7 +265,7 @@ fn settings(config: &Config) -> Settings {
         domain: config.domain.as_str().into(),
         cluster: config.cluster.clone(),
         namespace: config.namespace.clone(),
-        scoped_gateways: config.scoped_gateways,
+        scoped_gateways: config.switches.scoped_gateways,
         revision: config.revision.as_str().into(),
         tags: config.tags.iter().map(|tag| tag.as_str().into()).collect(),
     }

@@ -22,6 +22,7 @@ use meltemi_api::{Change, Resource};
 use meltemi_model::{Mesh, Service, ServiceEndpoints, ServiceIndex, ServiceKey, Snapshot};
 use meltemi_types::{Diagnostic, ObjectRef};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use world::World;
 
@@ -30,6 +31,10 @@ pub use settings::Settings;
 /// The objects of mesh kinds that an API server holds and that take part, each with the generation
 /// that the snapshot was made from, broken or not.
 pub type Subjects = BTreeMap<Arc<ObjectRef>, i64>;
+
+/// The ServiceEntries that take addresses which were handed out, each with those and the host that
+/// has them.
+pub type Allocated = BTreeMap<Arc<ObjectRef>, Arc<[(Arc<str>, IpAddr)]>>;
 
 /// A new snapshot, and the services whose endpoints differ from the one before.
 #[derive(Clone, Debug)]
@@ -40,6 +45,8 @@ pub struct Published {
     pub endpoints: BTreeSet<ServiceKey>,
     /// The same pointer as before when nothing of it differs.
     pub subjects: Arc<Subjects>,
+    /// The same pointer as before when nothing of it differs.
+    pub allocated: Arc<Allocated>,
     /// The mesh configuration as it was written, if it was.
     pub mesh: Option<Arc<Resource<MeshConfig>>>,
 }
@@ -159,6 +166,7 @@ impl Registry {
             snapshot: self.snapshot.clone(),
             endpoints,
             subjects: self.world.subjects.clone(),
+            allocated: self.allocations.by_entry().clone(),
             mesh: ingest::mesh::chosen(&self.world, &self.settings).cloned(),
         }
     }

@@ -40,6 +40,46 @@ spec:
   - route: [{destination: {host: reviews, subset: v9}}]
 ";
 
+const OUTSIDE: &str = "
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: outside, namespace: shop}
+spec:
+  hosts: [a.example.com, b.example.com]
+  ports: [{number: 443, name: tls, protocol: TLS}]
+  location: MESH_EXTERNAL
+  resolution: DNS
+";
+
+/// A ServiceEntry without addresses is given one of each family for each host, which stay.
+fn has_addresses(kubectl: &Kubectl) -> Result<()> {
+    let form = "--output=jsonpath={range .status.addresses[*]}{.host} {.value}{\"\\n\"}{end}";
+    let given = wait::every("addresses", (DEADLINE, LOOK), || {
+        let said = kubectl.run(&["get", "se/outside", SHOP, form])?;
+        Ok((!said.is_empty()).then_some(said))
+    })?;
+    let shape = |line: &str| {
+        let (host, ip) = line.split_once(' ')?;
+        let family = ip.starts_with("240.240.") || ip.starts_with("2001:2::f0f0:");
+        family.then(|| host.to_owned())
+    };
+    let hosts: Vec<_> = given.lines().filter_map(shape).collect();
+    let expected = [
+        "a.example.com",
+        "a.example.com",
+        "b.example.com",
+        "b.example.com",
+    ];
+    ensure!(hosts == expected, "{given}");
+    // What says so already is not written again, and conditions come from another owner.
+    is(kubectl, "se/outside", "Accepted")?;
+    let labelled = OUTSIDE.replace("name: outside,", "name: outside, labels: {team: a},");
+    kubectl.apply(&labelled)?;
+    let after = kubectl.run(&["get", "se/outside", SHOP, form])?;
+    ensure!(after == given, "{after} and not {given}");
+    Ok(())
+}
+
 /// Waits as users do.
 fn is(kubectl: &Kubectl, object: &str, condition: &str) -> Result<()> {
     let condition = format!("--for=condition={condition}");
@@ -79,6 +119,7 @@ fn kubectl_says_what_became_of_an_object() -> Result<()> {
         pieces::service("reviews", "app: reviews"),
         pieces::gateway("istio: ingressgateway", "*.example"),
         OBJECTS.to_owned(),
+        OUTSIDE.to_owned(),
     ]))?;
 
     is(kubectl, "vs/good", "Programmed")?;
@@ -86,6 +127,8 @@ fn kubectl_says_what_became_of_an_object() -> Result<()> {
     ensure!(said.starts_with("1 of 1 proxies of "), "{said}");
     is(kubectl, "gw/shop", "Programmed")?;
     is(kubectl, "dr/reviews", "Accepted")?;
+
+    has_addresses(kubectl)?;
 
     is(kubectl, "vs/bad", "Accepted=False")?;
     let said = message(kubectl, "vs/bad", "Accepted")?;

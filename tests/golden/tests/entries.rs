@@ -265,3 +265,63 @@ fn addresses_are_allocated_once_and_kept_apart() -> Result<()> {
     assert_eq!(of(&desk, "a.example.com")?, first);
     Ok(())
 }
+
+#[test]
+fn an_address_that_two_claim_stays_with_the_older_and_chosen_ones_are_left_alone() -> Result<()> {
+    let mut desk = Desk::new();
+    let claiming = |host: &str, ip: &str| {
+        let spec = STATIC.replace("a.example.com", host);
+        format!("{spec}\nstatus: {{addresses: [{{value: {ip}, host: {host}}}]}}")
+    };
+    let of = |desk: &Desk, host: &str| -> Result<Vec<String>> {
+        let ips = desk.service(host)?.allocated.iter();
+        Ok(ips.map(ToString::to_string).collect())
+    };
+    let young = "young, creationTimestamp: 2026-02-02T00:00:00Z";
+    let old = "old, creationTimestamp: 2026-01-01T00:00:00Z";
+    let (a, b) = ("a.example.com", "b.example.com");
+    desk.put("ServiceEntry", young, &claiming(a, "240.240.7.7"))?;
+    assert_eq!(of(&desk, a)?, ["240.240.7.7"]);
+    desk.put("ServiceEntry", old, &claiming(b, "240.240.7.7"))?;
+    assert_eq!(of(&desk, b)?, ["240.240.7.7"]);
+    let made_up = of(&desk, a)?;
+    assert_ne!(made_up, ["240.240.7.7"]);
+    let allocated = desk.registry.publish().allocated;
+    let entry = |name: &str| {
+        allocated
+            .iter()
+            .find(|(object, _)| object.name.as_str() == name)
+    };
+    let (_, said) = entry("young").context("it has addresses")?;
+    let said: Vec<_> = said
+        .iter()
+        .map(|(host, ip)| format!("{host} {ip}"))
+        .collect();
+    let expected: Vec<_> = made_up.iter().map(|ip| format!("{a} {ip}")).collect();
+    assert_eq!(said, expected);
+    // What a person chose is nobody else's.
+    let chosen = STATIC.replace("a.example.com", "c.example.com");
+    let chosen = chosen.replace(
+        "STATIC, ",
+        &format!("STATIC, addresses: [{}], ", made_up[0]),
+    );
+    desk.put("ServiceEntry", "c", &chosen)?;
+    assert!(!of(&desk, a)?.iter().any(|ip| made_up.contains(ip)));
+    Ok(())
+}
+
+#[test]
+fn names_below_a_domain_have_an_address_when_the_name_in_a_request_decides() -> Result<()> {
+    let mut desk = Desk::new();
+    let below = |resolution: &str| {
+        format!(
+            "spec: {{hosts: [\"*.example.com\"], location: MESH_EXTERNAL, resolution: {resolution}, \
+             ports: [{{number: 80, name: http, protocol: HTTP}}]}}"
+        )
+    };
+    desk.put("ServiceEntry", "a", &below("NONE"))?;
+    assert!(desk.service("*.example.com")?.allocated.is_empty());
+    desk.put("ServiceEntry", "a", &below("DYNAMIC_DNS"))?;
+    assert_eq!(desk.service("*.example.com")?.allocated.len(), 2);
+    Ok(())
+}

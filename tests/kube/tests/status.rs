@@ -7,7 +7,7 @@
 )]
 
 use meltemi_kube::{
-    Access, Fence, Pace, Proxies, Seen, StatusWriter, Verdict, Verdicts, Writing, connect,
+    Access, Fence, Pace, Proxies, Seen, StatusWriter, Verdict, Word, Words, Writing, connect,
 };
 use meltemi_kube_tests::{Followed, impatient, rule, rules};
 use meltemi_testkit::api_server::{ApiServer, Refusal, Written};
@@ -38,7 +38,7 @@ fn web(generation: i64) -> Value {
 
 /// A writer that leads, and what it listens to.
 struct Writer {
-    verdicts: watch::Sender<Verdicts>,
+    words: watch::Sender<Words>,
     leads: watch::Sender<bool>,
     fence: Fence,
     task: tokio::task::JoinHandle<()>,
@@ -53,7 +53,7 @@ impl Drop for Writer {
 async fn writer(server: &ApiServer, seen: Seen) -> Writer {
     let dir = tempfile::tempdir().unwrap();
     let access = Access::Kubeconfig(server.kubeconfig(dir.path()).unwrap());
-    let (verdicts, said) = watch::channel(Verdicts::new());
+    let (words, said) = watch::channel(Words::new());
     let (leads, leading) = watch::channel(true);
     let fence = Fence::default();
     fence.hold(Some(Duration::from_secs(60)));
@@ -62,13 +62,14 @@ async fn writer(server: &ApiServer, seen: Seen) -> Writer {
         seen,
         leads: leading,
         fence: fence.clone(),
-        verdicts: said,
+        words: said,
+        about: "conditions",
         by: "istiod-0".into(),
         revision: "default".into(),
         pace: pace(),
     });
     Writer {
-        verdicts,
+        words,
         leads,
         fence,
         task: tokio::spawn(writer.run()),
@@ -116,8 +117,8 @@ impl Stage {
             },
         };
         self.writer
-            .verdicts
-            .send_replace([(self.key(), Arc::new(verdict))].into());
+            .words
+            .send_replace([(self.key(), Arc::new(Word::from(verdict)))].into());
     }
 
     /// The object's status, once it is as it should be.
@@ -209,8 +210,8 @@ async fn a_status_changes_no_object_of_the_mesh() {
     stage.writer.leads.send_replace(false);
     stage.writer.leads.send_replace(true);
     let second = writer(&stage.server, stage.followed.seen()).await;
-    let said = stage.writer.verdicts.borrow().clone();
-    second.verdicts.send_replace(said);
+    let said = stage.writer.words.borrow().clone();
+    second.words.send_replace(said);
     stage
         .followed
         .during(Duration::from_millis(400))
@@ -232,8 +233,8 @@ async fn a_new_leader_takes_nothing_back_before_proxies_had_time_to_come() {
         ..Verdict::default()
     };
     second
-        .verdicts
-        .send_replace([(stage.key(), Arc::new(verdict))].into());
+        .words
+        .send_replace([(stage.key(), Arc::new(Word::from(verdict)))].into());
     stage
         .followed
         .during(Duration::from_millis(500))

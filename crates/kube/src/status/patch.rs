@@ -10,6 +10,9 @@ use super::seen::Known;
 use meltemi_types::ObjectRef;
 use serde_json::{Map, Value, json};
 
+/// Who owns the fields that are written.
+const MANAGER: &str = "meltemi-status";
+
 /// How soon it has to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Urgency {
@@ -31,7 +34,12 @@ pub(crate) struct News {
 /// A write.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Plan {
+    /// Who owns the fields that are written.
+    pub(crate) manager: &'static str,
     pub(crate) urgency: Urgency,
+    /// An object that proxies were counted for in this generation would be said to have none any
+    /// more, and that is all.
+    pub(crate) takes_back: bool,
     pub(crate) body: Value,
     pub(crate) news: Option<News>,
 }
@@ -69,7 +77,22 @@ pub(crate) fn plan(
     if !wanted.messages.is_empty() {
         status.insert("validationMessages".into(), messages(wanted));
     }
-    let body = json!({
+    Some(Plan {
+        manager: MANAGER,
+        urgency,
+        takes_back: takes_back(wanted, known),
+        body: body(object, (known, group), status),
+        news: news(wanted, known),
+    })
+}
+
+/// The body of an apply of this status, over the version that is known.
+pub(super) fn body(
+    object: &ObjectRef,
+    (known, group): (&Known, &str),
+    status: Map<String, Value>,
+) -> Value {
+    json!({
         "apiVersion": format!("{group}/{}", known.version),
         "kind": &*object.kind,
         "metadata": {
@@ -79,11 +102,6 @@ pub(crate) fn plan(
             "resourceVersion": known.resource_version,
         },
         "status": status,
-    });
-    Some(Plan {
-        urgency,
-        body,
-        news: news(wanted, known),
     })
 }
 
@@ -117,9 +135,7 @@ fn number(value: Option<&Value>) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }
 
-/// True when an object that proxies were counted for in this generation would be said to have none
-/// any more, and that is all.
-pub(crate) fn takes_back(wanted: &Wanted, known: &Known) -> bool {
+fn takes_back(wanted: &Wanted, known: &Known) -> bool {
     let of = |kind| wanted.conditions.iter().find(|c| c.kind == kind);
     let same = |condition: &Condition, status| {
         let before = find(known, condition.kind);

@@ -1,14 +1,14 @@
 //! Which object's status is looked at when: the last word about each object wins, an object that
 //! cannot decide waits, and the whole is limited. No I/O; the moments come from the caller.
 
-use super::decide::Verdict;
+use super::word::Word;
 use meltemi_types::ObjectRef;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What there is to say, by object.
-pub type Verdicts = BTreeMap<Arc<ObjectRef>, Arc<Verdict>>;
+pub type Words = BTreeMap<Arc<ObjectRef>, Arc<Word>>;
 
 /// So often one object is written in that time at most; what comes then waits for its end.
 const WRITES: u32 = 5;
@@ -17,7 +17,7 @@ const SPAN: Duration = Duration::from_secs(60);
 /// One object.
 #[derive(Debug)]
 struct Entry {
-    verdict: Arc<Verdict>,
+    word: Arc<Word>,
     due: Option<Instant>,
     /// Since when writes are counted, and how many there were.
     written: Option<(Instant, u32)>,
@@ -34,26 +34,25 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// The last word about all objects: those that it says something new about are due now.
-    pub(crate) fn replace(&mut self, verdicts: &Verdicts, now: Instant) {
-        let gone = |object: &&Arc<ObjectRef>| !verdicts.contains_key(*object);
+    pub(crate) fn replace(&mut self, words: &Words, now: Instant) {
+        let gone = |object: &&Arc<ObjectRef>| !words.contains_key(*object);
         let gone: Vec<_> = self.entries.keys().filter(gone).cloned().collect();
         for object in gone {
             self.unschedule(&object);
             self.entries.remove(&object);
         }
-        for (object, verdict) in verdicts {
-            let same =
-                |entry: &Entry| Arc::ptr_eq(&entry.verdict, verdict) || entry.verdict == *verdict;
+        for (object, word) in words {
+            let same = |entry: &Entry| Arc::ptr_eq(&entry.word, word) || entry.word == *word;
             if self.entries.get(object).is_some_and(same) {
                 continue;
             }
             let entry = self.entries.entry(object.clone()).or_insert_with(|| Entry {
-                verdict: verdict.clone(),
+                word: word.clone(),
                 due: None,
                 written: None,
                 attempts: 0,
             });
-            entry.verdict = verdict.clone();
+            entry.word = word.clone();
             entry.attempts = 0;
             let free = entry.free(now);
             self.schedule(object, free);
@@ -83,7 +82,7 @@ impl Queue {
     }
 
     /// An object that is due, and what there is to say about it.
-    pub(crate) fn take(&mut self, now: Instant) -> Option<(Arc<ObjectRef>, Arc<Verdict>)> {
+    pub(crate) fn take(&mut self, now: Instant) -> Option<(Arc<ObjectRef>, Arc<Word>)> {
         let (due, _) = self.order.first()?;
         if *due > now {
             return None;
@@ -91,7 +90,7 @@ impl Queue {
         let (_, object) = self.order.pop_first()?;
         let entry = self.entries.get_mut(&object)?;
         entry.due = None;
-        Some((object, entry.verdict.clone()))
+        Some((object, entry.word.clone()))
     }
 
     /// Looks at the object again then. False when that was done too often already.
@@ -202,32 +201,33 @@ impl Bucket {
 
 #[cfg(test)]
 mod tests {
+    use super::super::decide::Verdict;
     use super::super::decide::tests::object;
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn verdicts(generation: i64) -> Verdicts {
+    fn words(generation: i64) -> Words {
         let verdict = Verdict {
             generation,
             ..Verdict::default()
         };
-        [(object("Gateway"), Arc::new(verdict))].into()
+        [(object("Gateway"), Arc::new(verdict.into()))].into()
     }
 
     #[test]
     fn the_last_word_wins_and_what_is_equal_says_nothing() {
         let (mut queue, start) = (Queue::default(), Instant::now());
-        queue.replace(&verdicts(1), start);
-        queue.replace(&verdicts(2), start);
-        let (_, verdict) = queue.take(start).unwrap();
-        assert_eq!((verdict.generation, queue.len()), (2, 0));
-        queue.replace(&verdicts(2), start);
+        queue.replace(&words(1), start);
+        queue.replace(&words(2), start);
+        let (_, word) = queue.take(start).unwrap();
+        assert_eq!((word.generation(), queue.len()), (2, 0));
+        queue.replace(&words(2), start);
         assert_eq!(queue.next(), None);
         queue.everything(start);
         assert!(queue.take(start).is_some());
-        queue.replace(&verdicts(3), start);
-        queue.replace(&Verdicts::new(), start);
+        queue.replace(&words(3), start);
+        queue.replace(&Words::new(), start);
         assert!(queue.take(start).is_none(), "it is gone");
     }
 
@@ -237,7 +237,7 @@ mod tests {
         let mut writes = 0;
         for second in 0..600_u32 {
             let now = start + SECOND * second;
-            queue.replace(&verdicts(i64::from(second)), now);
+            queue.replace(&words(i64::from(second)), now);
             if let Some((object, _)) = queue.take(now) {
                 queue.wrote(&object, now);
                 writes += 1;
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn texts_alone_wait_a_minute_and_attempts_end() {
         let (mut queue, start) = (Queue::default(), Instant::now());
-        queue.replace(&verdicts(1), start);
+        queue.replace(&words(1), start);
         let (object, _) = queue.take(start).unwrap();
         let long_ago = start.checked_sub(SPAN).unwrap();
         assert!(!queue.after_rest(&object, start, long_ago), "never written");

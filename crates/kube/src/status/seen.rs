@@ -31,6 +31,8 @@ pub(crate) struct Stated {
     pub(crate) conditions: Vec<Value>,
     pub(crate) observed_generation: Option<Value>,
     pub(crate) validation_messages: Vec<Value>,
+    /// Of ServiceEntries.
+    pub(crate) addresses: Vec<Value>,
 }
 
 #[derive(Deserialize)]
