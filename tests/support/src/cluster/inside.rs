@@ -6,7 +6,8 @@ use super::cgroups;
 use super::places::Places;
 use crate::wait;
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -100,14 +101,16 @@ pub(super) fn kill(pid: u32, what: &str) -> Result<()> {
 }
 
 /// Whether a process runs; one that has ended and is still listed does not. Its first thread may
-/// have ended, and be listed as such, while others are still about to close its sockets.
+/// have ended, and be listed as such, while others are still about to close its sockets: the kernel
+/// says so of the last one only.
 pub(super) fn is_alive(pid: u32) -> bool {
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
-    threads.into_iter().flatten().flatten().any(|thread| {
-        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
-        state.is_some_and(|rest| !rest.starts_with(['Z', 'X']))
-    })
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let Some(Ok(process)) = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) else {
+        return false;
+    };
+    let at_once = Timespec::default();
+    let ended = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&at_once));
+    ended.is_ok_and(|ended| ended == 0)
 }
 
 /// When a process started, in ticks since the machine did: with the id it names one process.
@@ -129,6 +132,9 @@ pub(super) fn send(pid: u32, signal: Signal) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead, BufReader};
+    use std::net::TcpListener;
+    use std::process::Stdio;
 
     #[test]
     fn this_process_is_alive_and_has_a_start() {
@@ -158,6 +164,27 @@ ctypes.CDLL(None).pthread_exit(None)";
         kill(pid, "the other thread").unwrap();
         assert!(!is_alive(pid));
         process.wait().unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_process_held_is_free_once_it_is_gone() {
+        // Many threads, so that its end takes a while and threads vanish as one looks at them.
+        let program = "import socket, sys, threading, time
+s = socket.create_server(('127.0.0.1', 0))
+for _ in range(300): threading.Thread(target=time.sleep, args=(60,)).start()
+print(s.getsockname()[1], flush=True)";
+        for _ in 0..5 {
+            let mut python = std::process::Command::new("python3");
+            let python = python.args(["-c", program]).stdout(Stdio::piped());
+            let mut process = python.spawn().unwrap();
+            let mut port = String::new();
+            let mut said = BufReader::new(process.stdout.take().unwrap());
+            said.read_line(&mut port).unwrap();
+            kill(process.id(), "the listener").unwrap();
+            let address = format!("127.0.0.1:{}", port.trim());
+            TcpListener::bind(&address).unwrap();
+            process.wait().unwrap();
+        }
     }
 
     #[test]
