@@ -1,7 +1,7 @@
 //! Secrets and ConfigMaps, as far as they are certificates: all else that they hold is dropped here.
 //!
 //! The keys are Istio's (<https://istio.io/latest/docs/tasks/traffic-management/ingress/secure-ingress/>):
-//! `cert`, `key`, `cacert` or `tls.crt`, `tls.key`, `ca.crt`. The surprise: a Secret of any other type
+//! `cert`, `key`, `cacert`, `crl` or `tls.crt`, `tls.key`, `ca.crt`, `ca.crl`. The surprise: a Secret of any other type
 //! (of a service account, an image registry, an authority) holds nothing that a proxy may get.
 
 use super::Watched;
@@ -34,7 +34,8 @@ pub struct Credential {
     pub key: Option<Secret<Box<str>>>,
     /// `cacert` or `ca.crt`: authorities, PEM.
     pub authorities: Option<Box<str>>,
-    /// `ca.crl`: certificates that were revoked, PEM.
+    /// `crl` or `ca.crl`, of both the one that is named as the authorities are: certificates that
+    /// were revoked, PEM.
     pub revoked: Option<Box<str>>,
     /// `tls.ocsp-staple`: what the authority says of the certificate, DER.
     pub staple: Option<Box<[u8]>>,
@@ -53,6 +54,9 @@ impl Credential {
 pub struct Authorities {
     /// `ca.crt`, else `cacert`: PEM.
     pub authorities: Option<Box<str>>,
+    /// `ca.crl` or `crl`, of both the one that is named as the authorities are: certificates that
+    /// were revoked, PEM.
+    pub revoked: Option<Box<str>>,
 }
 
 /// The values of a Secret by key.
@@ -77,11 +81,16 @@ impl From<(Option<String>, Data)> for Credential {
             true => ("cert", "key"),
             false => ("tls.crt", "tls.key"),
         };
+        let authorities = text(&data, "cacert");
+        let (list, other) = match authorities {
+            Some(_) => ("crl", "ca.crl"),
+            None => ("ca.crl", "crl"),
+        };
         Self {
             certificate: text(&data, certificate),
             key: text(&data, key).map(Secret::new),
-            authorities: text(&data, "cacert").or_else(|| text(&data, "ca.crt")),
-            revoked: text(&data, "ca.crl"),
+            authorities: authorities.or_else(|| text(&data, "ca.crt")),
+            revoked: text(&data, list).or_else(|| text(&data, other)),
             staple: data.get("tls.ocsp-staple").map(|s| s.as_slice().into()),
             ..empty
         }
@@ -108,9 +117,18 @@ impl Watched for core::ConfigMap {
     fn split(self) -> (ObjectMeta, Authorities) {
         let mut data = self.data.unwrap_or_default();
         let mut take = |key| data.remove(key).filter(|text: &String| !text.is_empty());
-        let authorities = take("ca.crt").or_else(|| take("cacert"));
-        let authorities = authorities.map(String::into_boxed_str);
-        (self.metadata, Authorities { authorities })
+        let authorities = take("ca.crt");
+        let (list, other) = match authorities {
+            Some(_) => ("ca.crl", "crl"),
+            None => ("crl", "ca.crl"),
+        };
+        let authorities = authorities.or_else(|| take("cacert"));
+        let revoked = take(list).or_else(|| take(other));
+        let authorities = Authorities {
+            authorities: authorities.map(String::into_boxed_str),
+            revoked: revoked.map(String::into_boxed_str),
+        };
+        (self.metadata, authorities)
     }
 }
 
@@ -148,9 +166,15 @@ mod tests {
         assert_eq!(&**tls.key.as_ref().unwrap().expose(), "k");
         assert_eq!(tls.authorities.as_deref(), Some("a"));
         assert_eq!(tls.revoked.as_deref(), Some("r"));
-        let generic = credential("stringData: {cert: c, key: k, cacert: a, tls.crt: other}\n");
+        let generic = credential(
+            "stringData: {cert: c, key: k, cacert: a, crl: r, tls.crt: other, ca.crl: other}\n",
+        );
         assert_eq!(generic.certificate.as_deref(), Some("c"));
         assert_eq!(generic.authorities.as_deref(), Some("a"));
+        assert_eq!(generic.revoked.as_deref(), Some("r"));
+        // Whatever is beside what: a list is not passed over.
+        let mixed = credential("stringData: {ca.crt: a, crl: r}\n");
+        assert_eq!(mixed.revoked.as_deref(), Some("r"));
     }
 
     #[test]

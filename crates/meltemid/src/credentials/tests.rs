@@ -220,6 +220,33 @@ fn a_changed_secret_goes_to_who_asked_and_a_broken_one_to_nobody() {
 }
 
 #[test]
+fn authorities_whose_list_of_revoked_cannot_be_read_are_given_to_nobody() {
+    let (certificate, _) = pair();
+    let name = "configmap://shop/roots";
+    let mut stage = Stage::new(&[name.into()]);
+    let asks = stage.proxy(&account("shop", "web"));
+    let with_list = |list: &str| {
+        let text = indented(&certificate);
+        object(&format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: roots, namespace: shop}}\ndata:\n  \
+             ca.crt: |\n    {text}\n  {list}\n"
+        ))
+    };
+    stage.supply.take(&with_list("ca.crl: nonsense"));
+    assert!(!stage.ask(asks, name, None), "it would believe the revoked");
+    let flaws: Vec<Diagnostic> = stage.supply.flaws().into_iter().collect();
+    let text = flaws[0].to_string();
+    assert!(text.contains("ConfigMap shop/roots data.ca.crl"), "{text}");
+    stage.supply.take(&roots("shop", &certificate));
+    stage.supply.serve(asks, stage.now);
+    assert!(stage.holds(asks, name));
+    // What was good stays.
+    stage.supply.take(&with_list("crl: nonsense"));
+    assert!(stage.supply.serve(asks, stage.now).is_none());
+    assert!(stage.holds(asks, name) && !stage.supply.flaws().is_empty());
+}
+
+#[test]
 fn t08_a_right_that_is_gone_gives_nothing_new_and_an_outage_takes_nothing_away() {
     let (one, two) = (pair(), pair());
     let name = "kubernetes://web";

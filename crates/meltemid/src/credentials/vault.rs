@@ -195,7 +195,7 @@ fn judge(object: &Object, before: Option<Held>) -> Option<Held> {
         held.secret(&secret.spec, object);
     } else if let Object::ConfigMap(map) = object {
         match map.spec.authorities.as_deref() {
-            Some(pem) => held.authorities((pem, None), object),
+            Some(pem) => held.authorities((pem, map.spec.revoked.as_deref()), object),
             None => {
                 let text = "has no key ca.crt; put authorities there, as PEM";
                 held.flaw(object, "data", text);
@@ -270,13 +270,13 @@ impl Held {
                 remedy,
             ));
         }
-        let before = self.trust.take().and_then(|trust| trust.revoked);
         let lists = revoked.map(revocations);
         if lists == Some(None) {
+            // Without the list, somebody would be believed who is not to be.
             let text = "is no list of revoked certificates; put PEM there";
-            self.flaw(object, "data.ca.crl", text);
+            return self.flaw(object, "data.ca.crl", text);
         }
-        let revoked = lists.and_then(|read| read.or(before));
+        let revoked = lists.flatten();
         self.trust = Some(Trust { bundle, revoked });
     }
 
