@@ -19,10 +19,10 @@ const NODE: &str = "cluster";
 const ALONE: [&str; 2] = ["life", READY];
 const READY: &str = "ready";
 /// Tests on nodes of their own, in two rows that run side by side: those that stop parts of the node
-/// that they run on; and `pods` and `upgrade`, so that all rows take equally long.
+/// that they run on; and `kubectl`, `pods` and `upgrade`, so that all rows take equally long.
 const OWN_NODE: [&[&str]; 2] = [
     &[NODE, "double", "outage", "status"],
-    &["pods", "replicas", "upgrade"],
+    &["kubectl", "pods", "replicas", "upgrade"],
 ];
 
 /// Builds everything that the tests need, then runs them.
@@ -65,6 +65,7 @@ pub(crate) fn run(filter: Option<&str>) -> Result<u8> {
     match (&other, filter) {
         (Some(_), _) => {
             let able = suites.into_iter().filter(|suite| suite != NODE);
+            let able = able.filter(|suite| filter.is_some() || !is_alone(suite));
             shell::run("running the tests", &mut tests(&able.collect::<Vec<_>>())?)?;
         }
         // One test starts its own node faster than a shared one gets all images.
@@ -93,14 +94,18 @@ pub(crate) fn readiness(figures: &Path) -> Result<()> {
     shell::run("measuring on a node", &mut test)
 }
 
+/// Whether a test has the machine for itself.
+fn is_alone(suite: &OsString) -> bool {
+    ALONE.iter().any(|one| suite == one)
+}
+
 /// Runs the tests that can share a node beside the rows of those that have their own: much of the time
 /// that a row takes is waiting.
 fn side_by_side(archives: &[PathBuf], suites: Vec<OsString>) -> Result<()> {
     let of = |suites: &[OsString]| tests(suites, archives.first(), None);
     let is_in = |row: &[&str], suite: &OsString| row.iter().any(|own| suite == own);
     let mut others = suites.clone();
-    let alone = |suite: &OsString| ALONE.iter().any(|one| suite == one);
-    others.retain(|suite| !alone(suite) && !OWN_NODE.iter().any(|row| is_in(row, suite)));
+    others.retain(|suite| !is_alone(suite) && !OWN_NODE.iter().any(|row| is_in(row, suite)));
     let others = of(&others)?;
     let mut rows = Vec::new();
     for (row, name) in OWN_NODE.iter().zip(["own node", "other own node"]) {
