@@ -192,6 +192,19 @@ impl Case {
         })
     }
 
+    /// The same with its Unix sockets of `/tmp` in that directory; none when it has none. An Envoy
+    /// removes what lies where it binds, then binds: two that do so in one place at once fail.
+    ///
+    /// # Errors
+    /// It cannot be read again.
+    pub fn with_sockets_in(&self, sockets: &Path) -> Result<Option<Self>> {
+        let text = std::fs::read_to_string(self.dir.join("input.yaml"))?;
+        let own = text.replace("unix:///tmp/", &format!("unix://{}/", sockets.display()));
+        let has = own != text;
+        has.then(|| Self::parse(&self.name, &self.dir, &own))
+            .transpose()
+    }
+
     /// What the control plane makes of it.
     #[must_use]
     pub fn compose(&self) -> Composed {
@@ -240,6 +253,7 @@ fn other_clusters(dir: &Path) -> Result<BTreeMap<String, PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use meltemi_types::xds::LISTENER;
 
     fn header(proxy: &str) -> Result<Header, serde_yaml::Error> {
         serde_yaml::from_str(&format!(
@@ -257,6 +271,18 @@ mod tests {
         let id = "sidecar~10.0.9.9~a-1.shop~shop.svc.cluster.local";
         assert_eq!(proxy.node.to_string(), id);
         assert_eq!(proxy.ips.len(), 2);
+    }
+
+    #[test]
+    fn sockets_can_be_moved() {
+        let read = |name: &str| Case::read(name, &testdata().join(name)).unwrap();
+        let moved = |name| read(name).with_sockets_in(Path::new("/run/a")).unwrap();
+        let bound = moved("scope/unix-socket").unwrap().compose().assigned;
+        let listeners = compose::resources(&bound)[&LISTENER].clone();
+        assert!(listeners.contains_key("unix:///run/a/meltemi-golden.sock"));
+        assert!(!listeners.keys().any(|name| name.contains("/tmp/")));
+        // It calls one and binds none.
+        assert!(moved("entry/unix").is_none());
     }
 
     #[test]

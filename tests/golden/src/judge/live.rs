@@ -6,7 +6,9 @@ use crate::compose;
 use anyhow::{Result, bail};
 use meltemi_bootstrap::XdsProtocol;
 use meltemi_model::Interception;
+use meltemi_testkit::paths::Scratch;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Pushes every case to one Envoy, one after the other; each has to be taken whole: nothing
 /// refused, nothing warming, an answer to every subscription.
@@ -15,9 +17,10 @@ use std::collections::BTreeMap;
 /// Names every case that is not.
 pub fn push_all(cases: &[Case], protocol: XdsProtocol) -> Result<()> {
     let mut stage = Stage::start("golden-push", protocol)?;
+    let sockets = sockets(protocol)?;
     let mut failures = Vec::new();
     for case in cases.iter().filter(|case| can_be_bound(case)) {
-        if let Err(error) = stage.tell(&script(&case.compose_without_agent().assigned)) {
+        if let Err(error) = tell(&mut stage, case, sockets.path()) {
             failures.push(format!("{}: {error:#}", case.name));
         }
     }
@@ -30,6 +33,19 @@ pub fn push_all(cases: &[Case], protocol: XdsProtocol) -> Result<()> {
         bail!("{}", failures.join("\n"));
     }
     Ok(())
+}
+
+/// A directory for the sockets of one Envoy, whose path is short enough for them wherever the
+/// repository is.
+fn sockets(protocol: XdsProtocol) -> Result<Scratch> {
+    let name = format!("meltemi-golden-{}-{protocol:?}", std::process::id());
+    Scratch::at(std::env::temp_dir().join(name))
+}
+
+fn tell(stage: &mut Stage, case: &Case, sockets: &Path) -> Result<()> {
+    let own = case.with_sockets_in(sockets)?;
+    let told = own.as_ref().unwrap_or(case).compose_without_agent();
+    stage.tell(&script(&told.assigned))
 }
 
 /// False, and said, where the system would refuse the sockets: transparent ones are for those who
