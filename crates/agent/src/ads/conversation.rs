@@ -3,7 +3,7 @@
 //! A newer stream of Envoy ends the older one and takes over what is known: there is one Envoy.
 
 use super::link::{self, Event, Flavor};
-use super::memory::Store;
+use super::memory::{Held as Table, Kind, Known, Store};
 use super::own::{Books, Kept, Wants};
 use super::{Course, Names, Seen};
 use crate::families;
@@ -24,30 +24,55 @@ const FOR_ENVOY: &str = "type.googleapis.com/envoy.";
 
 /// A protocol, with what is known of Envoy in it.
 pub(super) trait Talk: Flavor + Default {
-    /// Who Envoy says it is.
-    fn node(&self) -> Option<&Node>;
+    /// Its name: what is kept of one is of no use to the other.
+    const PROTOCOL: &str;
+
+    fn known(&mut self) -> &mut Known;
     fn type_of(request: &Self::Request) -> &str;
     fn type_in(response: &Self::Response) -> &str;
     /// What Envoy says against a response, if it does.
     fn refusal(request: &Self::Request) -> Option<&str>;
-    /// Takes over from the stream before.
-    fn remember(&mut self, store: Store);
-    /// Leaves to the stream after.
-    fn store(self) -> Store;
+    /// Takes over the bodies that we have of what Envoy says it has.
+    fn adopt(held: &mut Table, last: &Table);
     /// Takes a request in, and says what the control plane is to hear of it.
     fn hear(&mut self, request: Self::Request) -> Option<Self::Request>;
     /// What we know of what a request that was heard asks for.
     fn replay(&mut self, request: &Self::Request) -> Option<Self::Response>;
-    /// What we know of what was asked for and is not there.
-    fn replay_all(&mut self) -> Vec<Self::Response>;
+    /// The request for what was asked for and is not there.
+    fn missing(type_url: &str, kind: &Kind) -> Self::Request;
     /// The form in which Envoy gets a response.
     fn deliver(&mut self, response: Self::Response) -> Self::Response;
-    /// The first requests on a new stream: all that Envoy wants, and what it has of it.
-    fn reopen(&mut self) -> Vec<Self::Request>;
+    /// The first request on a new stream: all that Envoy wants, and what it has of it; with the
+    /// node when one is given.
+    fn first(type_url: &str, kind: &Kind, node: Option<Node>) -> Self::Request;
     /// Asks for what the agent wants itself.
     fn ask_own(type_url: &str, book: &dyn Kept) -> Self::Request;
     /// Takes that in, and answers.
     fn take_own(book: &mut dyn Kept, response: Self::Response) -> Self::Request;
+
+    /// Takes over from the stream before.
+    fn remember(&mut self, store: Store) {
+        self.known().remember(Self::PROTOCOL, store, Self::adopt);
+    }
+
+    /// Leaves to the stream after.
+    fn store(mut self) -> Store {
+        std::mem::take(self.known()).store(Self::PROTOCOL)
+    }
+
+    /// What we know of what was asked for and is not there.
+    fn replay_all(&mut self) -> Vec<Self::Response> {
+        let asks = self.known().of_each(Self::missing);
+        asks.iter().filter_map(|ask| self.replay(ask)).collect()
+    }
+
+    /// The first requests on a new stream; the very first says who Envoy is.
+    fn reopen(&mut self) -> Vec<Self::Request> {
+        let known = self.known();
+        known.nonces.next_connection();
+        let mut node = known.node.clone();
+        known.of_each(|url, kind| Self::first(url, kind, node.take()))
+    }
 }
 
 /// What all streams share.
@@ -150,7 +175,8 @@ impl<T: Talk> Conversation<T> {
             return Ok(());
         };
         self.talk.hear(first);
-        if self.talk.node().is_none_or(|node| node.id.is_empty()) {
+        let node = self.talk.known().node.as_ref();
+        if node.is_none_or(|node| node.id.is_empty()) {
             return Err(Status::invalid_argument("the first request has no node"));
         }
         let shared = self.shared.clone();

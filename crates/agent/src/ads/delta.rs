@@ -2,11 +2,10 @@
 
 use super::conversation::Talk;
 use super::link::Flavor;
-use super::memory::{Answered, Change, Held, Kept, Kind, Nonces, Store, is_wildcard, ordered};
+use super::memory::{Answered, Change, Held, Kept, Kind, Known, is_wildcard};
 use super::own::Kept as Own;
 use meltemi_proto::envoy::config::core::v3::Node;
 use meltemi_proto::envoy::service::discovery::v3 as discovery;
-use std::collections::BTreeMap;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -18,19 +17,7 @@ const ALL: &str = "*";
 
 /// A conversation in the incremental protocol.
 #[derive(Debug, Default)]
-pub(super) struct Delta {
-    node: Option<Node>,
-    kinds: BTreeMap<String, Kind>,
-    nonces: Nonces,
-    /// What the Envoy before had.
-    last: BTreeMap<String, Held>,
-}
-
-impl Delta {
-    fn owner(&self) -> Option<String> {
-        self.node.as_ref().map(|node| format!("delta {}", node.id))
-    }
-}
+pub(super) struct Delta(Known);
 
 impl Flavor for Delta {
     type Request = Ask;
@@ -45,8 +32,11 @@ impl Flavor for Delta {
 }
 
 impl Talk for Delta {
-    fn node(&self) -> Option<&Node> {
-        self.node.as_ref()
+    const PROTOCOL: &str = "delta";
+
+    fn known(&mut self) -> &mut Known {
+        let Self(known) = self;
+        known
     }
 
     fn type_of(request: &Ask) -> &str {
@@ -57,31 +47,27 @@ impl Talk for Delta {
         &response.type_url
     }
 
-    fn remember(&mut self, store: Store) {
-        if self.owner() == store.owner {
-            self.last = store.tables;
-        }
-        for (url, kind) in &mut self.kinds {
-            adopt(&mut kind.held, self.last.get(url));
-        }
-    }
-
-    fn store(self) -> Store {
-        let owner = self.owner();
-        Store::keep(owner, self.last, self.kinds)
-    }
-
     fn refusal(request: &Ask) -> Option<&str> {
         let error = request.error_detail.as_ref();
         error.map(|error| error.message.as_str())
     }
 
-    fn hear(&mut self, mut request: Ask) -> Option<Ask> {
-        if let Some(node) = request.node.take() {
-            self.node = Some(node);
+    fn adopt(held: &mut Held, last: &Held) {
+        for (name, kept) in &mut held.table {
+            let before = last.table.get(name);
+            if let Some(before) = before.filter(|before| before.version == kept.version) {
+                kept.body.clone_from(&before.body);
+            }
         }
-        let first = !self.kinds.contains_key(&request.type_url);
-        let kind = self.kinds.entry(request.type_url.clone()).or_default();
+    }
+
+    fn hear(&mut self, mut request: Ask) -> Option<Ask> {
+        let Self(known) = self;
+        if let Some(node) = request.node.take() {
+            known.node = Some(node);
+        }
+        let first = !known.kinds.contains_key(&request.type_url);
+        let kind = known.kinds.entry(request.type_url.clone()).or_default();
         if first {
             let none = request.resource_names_subscribe.is_empty();
             kind.all = none && is_wildcard(&request.type_url);
@@ -89,7 +75,9 @@ impl Talk for Delta {
                 let (version, body) = (version.clone(), None);
                 kind.held.table.insert(name.clone(), Kept { version, body });
             }
-            adopt(&mut kind.held, self.last.get(&request.type_url));
+            if let Some(last) = known.last.get(&request.type_url) {
+                Self::adopt(&mut kind.held, last);
+            }
         }
         for name in &request.resource_names_unsubscribe {
             if name == ALL {
@@ -110,7 +98,7 @@ impl Talk for Delta {
         }
         let refused = request.error_detail.is_some();
         let nonce = (request.response_nonce.as_str(), refused);
-        match self.nonces.answer(nonce, &mut self.kinds) {
+        match known.nonces.answer(nonce, &mut known.kinds) {
             Answered::Nothing => {}
             Answered::Theirs(nonce) => request.response_nonce = nonce,
             Answered::Past => {
@@ -127,9 +115,10 @@ impl Talk for Delta {
     }
 
     fn replay(&mut self, request: &Ask) -> Option<Answer> {
+        let Self(state) = self;
         let url = &request.type_url;
-        let kind = self.kinds.get(url)?;
-        let last = self.last.get(url).map(|held| &held.table);
+        let kind = state.kinds.get(url)?;
+        let last = state.last.get(url).map(|held| &held.table);
         let asked = |name: &str| {
             let news = request.resource_names_subscribe.iter();
             // By name, or as one of all, when they were asked for just now.
@@ -164,7 +153,7 @@ impl Talk for Delta {
             resources: resources.collect(),
             ..Answer::default()
         };
-        answer.nonce = self.nonces.own(Change {
+        answer.nonce = state.nonces.own(Change {
             type_url: url.clone(),
             set,
             removed: Vec::new(),
@@ -174,24 +163,21 @@ impl Talk for Delta {
         Some(answer)
     }
 
-    fn replay_all(&mut self) -> Vec<Answer> {
-        let missing = |(url, kind): (&String, &Kind)| {
-            let names = kind.names.iter();
-            let names = names
-                .filter(|name| !kind.held.table.contains_key(*name))
-                .cloned();
-            Ask {
-                type_url: url.clone(),
-                resource_names_subscribe: names.chain(kind.all.then(|| ALL.to_owned())).collect(),
-                ..Ask::default()
-            }
-        };
-        let asks: Vec<_> = ordered(&self.kinds).into_iter().map(missing).collect();
-        asks.iter().filter_map(|ask| self.replay(ask)).collect()
+    fn missing(type_url: &str, kind: &Kind) -> Ask {
+        let names = kind.names.iter();
+        let names = names
+            .filter(|name| !kind.held.table.contains_key(*name))
+            .cloned();
+        Ask {
+            type_url: type_url.to_owned(),
+            resource_names_subscribe: names.chain(kind.all.then(|| ALL.to_owned())).collect(),
+            ..Ask::default()
+        }
     }
 
     fn deliver(&mut self, mut response: Answer) -> Answer {
-        self.last.remove(&response.type_url);
+        let Self(known) = self;
+        known.last.remove(&response.type_url);
         let kept = |resource: &Resource| {
             let version = resource.version.clone();
             let body = resource.resource.clone();
@@ -204,34 +190,27 @@ impl Talk for Delta {
             whole: false,
             version: response.system_version_info.clone(),
         };
-        response.nonce = self
+        response.nonce = known
             .nonces
             .wrap(std::mem::take(&mut response.nonce), change);
         response
     }
 
-    fn reopen(&mut self) -> Vec<Ask> {
-        self.nonces.next_connection();
-        let first = |(url, kind): (&String, &Kind)| {
-            let versions = kind.held.table.iter();
-            let mut names: Vec<_> = kind.names.iter().cloned().collect();
-            if kind.all && !names.is_empty() {
-                names.push(ALL.to_owned());
-            }
-            Ask {
-                type_url: url.clone(),
-                resource_names_subscribe: names,
-                initial_resource_versions: versions
-                    .map(|(name, kept)| (name.clone(), kept.version.clone()))
-                    .collect(),
-                ..Ask::default()
-            }
-        };
-        let mut asks: Vec<_> = ordered(&self.kinds).into_iter().map(first).collect();
-        if let Some(ask) = asks.first_mut() {
-            ask.node.clone_from(&self.node);
+    fn first(type_url: &str, kind: &Kind, node: Option<Node>) -> Ask {
+        let versions = kind.held.table.iter();
+        let mut names: Vec<_> = kind.names.iter().cloned().collect();
+        if kind.all && !names.is_empty() {
+            names.push(ALL.to_owned());
         }
-        asks
+        Ask {
+            node,
+            type_url: type_url.to_owned(),
+            resource_names_subscribe: names,
+            initial_resource_versions: versions
+                .map(|(name, kept)| (name.clone(), kept.version.clone()))
+                .collect(),
+            ..Ask::default()
+        }
     }
 
     fn ask_own(type_url: &str, book: &dyn Own) -> Ask {
@@ -253,19 +232,6 @@ impl Talk for Delta {
             response_nonce: response.nonce,
             error_detail: outcome.err(),
             ..Ask::default()
-        }
-    }
-}
-
-/// Envoy says which versions it has; we may still have what they are of.
-fn adopt(held: &mut Held, last: Option<&Held>) {
-    let Some(last) = last else {
-        return;
-    };
-    for (name, kept) in &mut held.table {
-        let before = last.table.get(name);
-        if let Some(before) = before.filter(|before| before.version == kept.version) {
-            kept.body.clone_from(&before.body);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Pure. A response counts once Envoy has accepted it; one that it refused leaves what was there, so
 //! the control plane is never told that Envoy has what it has not.
 
+use meltemi_proto::envoy::config::core::v3::Node;
 use meltemi_proto::google::protobuf::Any;
 use meltemi_xds::types::XdsType;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,20 +31,6 @@ pub(super) struct Store {
     pub(super) tables: BTreeMap<String, Held>,
 }
 
-impl Store {
-    /// What Envoy has now; of types of which it has nothing, what the one before had.
-    pub(super) fn keep(
-        owner: Option<String>,
-        last: BTreeMap<String, Held>,
-        kinds: BTreeMap<String, Kind>,
-    ) -> Self {
-        let mut tables = last;
-        let kinds = kinds.into_iter().map(|(url, kind)| (url, kind.held));
-        tables.extend(kinds.filter(|(_, held)| !held.table.is_empty()));
-        Self { owner, tables }
-    }
-}
-
 /// One type at the end of a stream.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Held {
@@ -66,6 +53,63 @@ pub(super) struct Kind {
 impl Kind {
     pub(super) fn wants(&self, name: &str) -> bool {
         self.all || self.names.contains(name)
+    }
+}
+
+/// What is known of Envoy in a conversation.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Who it says it is.
+    pub(super) node: Option<Node>,
+    pub(super) kinds: BTreeMap<String, Kind>,
+    pub(super) nonces: Nonces,
+    /// What the Envoy before had.
+    pub(super) last: BTreeMap<String, Held>,
+}
+
+impl Known {
+    /// Takes over what the stream before left, when it was of the same node and protocol.
+    pub(super) fn remember(
+        &mut self,
+        protocol: &str,
+        store: Store,
+        adopt: impl Fn(&mut Held, &Held),
+    ) {
+        if self.owner(protocol) == store.owner {
+            self.last = store.tables;
+        }
+        for (url, kind) in &mut self.kinds {
+            if let Some(last) = self.last.get(url) {
+                adopt(&mut kind.held, last);
+            }
+        }
+    }
+
+    /// What Envoy has now; of types of which it has nothing, what the one before had.
+    pub(super) fn store(self, protocol: &str) -> Store {
+        let owner = self.owner(protocol);
+        let Self {
+            node: _,
+            kinds,
+            nonces: _,
+            last: mut tables,
+        } = self;
+        let kinds = kinds.into_iter().map(|(url, kind)| (url, kind.held));
+        tables.extend(kinds.filter(|(_, held)| !held.table.is_empty()));
+        Store { owner, tables }
+    }
+
+    fn owner(&self, protocol: &str) -> Option<String> {
+        let node = self.node.as_ref()?;
+        Some(format!("{protocol} {}", node.id))
+    }
+
+    /// One thing of each type, in the order in which they must be asked for.
+    pub(super) fn of_each<T>(&self, mut make: impl FnMut(&str, &Kind) -> T) -> Vec<T> {
+        let mut all: Vec<_> = self.kinds.iter().collect();
+        all.sort_by_key(|(url, _)| XdsType::find(url).map_or(usize::MAX, XdsType::order));
+        let each = all.into_iter().map(|(url, kind)| make(url, kind));
+        each.collect()
     }
 }
 
@@ -162,13 +206,6 @@ impl Nonces {
             false => Answered::Past,
         }
     }
-}
-
-/// Types in the order in which they must be asked for.
-pub(super) fn ordered(kinds: &BTreeMap<String, Kind>) -> Vec<(&String, &Kind)> {
-    let mut all: Vec<_> = kinds.iter().collect();
-    all.sort_by_key(|(url, _)| XdsType::find(url).map_or(usize::MAX, XdsType::order));
-    all
 }
 
 /// True when a response of state of the world holds all there is of that type.

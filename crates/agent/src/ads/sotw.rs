@@ -2,15 +2,13 @@
 
 use super::conversation::Talk;
 use super::link::Flavor;
-use super::memory::{
-    Answered, Change, Held, Kept, Kind, Nonces, Store, is_whole, is_wildcard, ordered,
-};
+use super::memory::{Answered, Change, Held, Kept, Kind, Known, is_whole, is_wildcard};
 use super::own::Kept as Own;
 use meltemi_proto::envoy::config::core::v3::Node;
 use meltemi_proto::envoy::service::discovery::v3 as discovery;
 use meltemi_proto::google::protobuf::Any;
 use prost::Message;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -19,19 +17,7 @@ use discovery::{DiscoveryRequest as Ask, DiscoveryResponse as Answer};
 
 /// A conversation in state of the world.
 #[derive(Debug, Default)]
-pub(super) struct Sotw {
-    node: Option<Node>,
-    kinds: BTreeMap<String, Kind>,
-    nonces: Nonces,
-    /// What the Envoy before had.
-    last: BTreeMap<String, Held>,
-}
-
-impl Sotw {
-    fn owner(&self) -> Option<String> {
-        self.node.as_ref().map(|node| format!("sotw {}", node.id))
-    }
-}
+pub(super) struct Sotw(Known);
 
 impl Flavor for Sotw {
     type Request = Ask;
@@ -46,8 +32,11 @@ impl Flavor for Sotw {
 }
 
 impl Talk for Sotw {
-    fn node(&self) -> Option<&Node> {
-        self.node.as_ref()
+    const PROTOCOL: &str = "sotw";
+
+    fn known(&mut self) -> &mut Known {
+        let Self(known) = self;
+        known
     }
 
     fn type_of(request: &Ask) -> &str {
@@ -58,42 +47,37 @@ impl Talk for Sotw {
         &response.type_url
     }
 
-    fn remember(&mut self, store: Store) {
-        if self.owner() == store.owner {
-            self.last = store.tables;
-        }
-        for (url, kind) in &mut self.kinds {
-            adopt(&mut kind.held, self.last.get(url));
-        }
-    }
-
-    fn store(self) -> Store {
-        let owner = self.owner();
-        Store::keep(owner, self.last, self.kinds)
-    }
-
     fn refusal(request: &Ask) -> Option<&str> {
         let error = request.error_detail.as_ref();
         error.map(|error| error.message.as_str())
     }
 
-    fn hear(&mut self, mut request: Ask) -> Option<Ask> {
-        if let Some(node) = request.node.take() {
-            self.node = Some(node);
+    fn adopt(held: &mut Held, last: &Held) {
+        if last.version == held.version && !last.version.is_empty() {
+            held.clone_from(last);
         }
-        let first = !self.kinds.contains_key(&request.type_url);
-        let kind = self.kinds.entry(request.type_url.clone()).or_default();
+    }
+
+    fn hear(&mut self, mut request: Ask) -> Option<Ask> {
+        let Self(known) = self;
+        if let Some(node) = request.node.take() {
+            known.node = Some(node);
+        }
+        let first = !known.kinds.contains_key(&request.type_url);
+        let kind = known.kinds.entry(request.type_url.clone()).or_default();
         let names: BTreeSet<_> = request.resource_names.iter().cloned().collect();
         let same = !first && names == kind.names;
         kind.all = names.is_empty() && is_wildcard(&request.type_url);
         kind.names = names;
         if first {
             kind.held.version.clone_from(&request.version_info);
-            adopt(&mut kind.held, self.last.get(&request.type_url));
+            if let Some(last) = known.last.get(&request.type_url) {
+                Self::adopt(&mut kind.held, last);
+            }
         }
         let refused = request.error_detail.is_some();
         let nonce = (request.response_nonce.as_str(), refused);
-        match self.nonces.answer(nonce, &mut self.kinds) {
+        match known.nonces.answer(nonce, &mut known.kinds) {
             Answered::Nothing => {}
             Answered::Theirs(nonce) => request.response_nonce = nonce,
             Answered::Past if same => return None,
@@ -106,10 +90,11 @@ impl Talk for Sotw {
     }
 
     fn replay(&mut self, request: &Ask) -> Option<Answer> {
+        let Self(known) = self;
         let url = &request.type_url;
-        let kind = self.kinds.get(url)?;
+        let kind = known.kinds.get(url)?;
         let held = match kind.held.table.is_empty() {
-            true => self.last.get(url)?,
+            true => known.last.get(url)?,
             false => &kind.held,
         };
         let wanted = held.table.iter().filter(|(name, _)| kind.wants(name));
@@ -134,7 +119,7 @@ impl Talk for Sotw {
             resources: resources.collect(),
             ..Answer::default()
         };
-        answer.nonce = self.nonces.own(Change {
+        answer.nonce = known.nonces.own(Change {
             type_url: url.clone(),
             set,
             removed: Vec::new(),
@@ -144,19 +129,18 @@ impl Talk for Sotw {
         Some(answer)
     }
 
-    fn replay_all(&mut self) -> Vec<Answer> {
-        let missing = |(url, _): (&String, &Kind)| Ask {
-            type_url: url.clone(),
+    fn missing(type_url: &str, _: &Kind) -> Ask {
+        Ask {
+            type_url: type_url.to_owned(),
             // Only what it has not.
             response_nonce: "-".to_owned(),
             ..Ask::default()
-        };
-        let asks: Vec<_> = ordered(&self.kinds).into_iter().map(missing).collect();
-        asks.iter().filter_map(|ask| self.replay(ask)).collect()
+        }
     }
 
     fn deliver(&mut self, mut response: Answer) -> Answer {
-        self.last.remove(&response.type_url);
+        let Self(known) = self;
+        known.last.remove(&response.type_url);
         let kept = |any: &Any| {
             let version = response.version_info.clone();
             let body = Some(any.clone());
@@ -169,25 +153,20 @@ impl Talk for Sotw {
             whole: is_whole(&response.type_url),
             version: response.version_info.clone(),
         };
-        response.nonce = self
+        response.nonce = known
             .nonces
             .wrap(std::mem::take(&mut response.nonce), change);
         response
     }
 
-    fn reopen(&mut self) -> Vec<Ask> {
-        self.nonces.next_connection();
-        let first = |(url, kind): (&String, &Kind)| Ask {
-            type_url: url.clone(),
+    fn first(type_url: &str, kind: &Kind, node: Option<Node>) -> Ask {
+        Ask {
+            node,
+            type_url: type_url.to_owned(),
             version_info: kind.held.version.clone(),
             resource_names: kind.names.iter().cloned().collect(),
             ..Ask::default()
-        };
-        let mut asks: Vec<_> = ordered(&self.kinds).into_iter().map(first).collect();
-        if let Some(ask) = asks.first_mut() {
-            ask.node.clone_from(&self.node);
         }
-        asks
     }
 
     fn ask_own(type_url: &str, book: &dyn Own) -> Ask {
@@ -208,14 +187,6 @@ impl Talk for Sotw {
             error_detail: outcome.err(),
             ..Ask::default()
         }
-    }
-}
-
-/// Envoy says which version it has; we may still have what is in it.
-fn adopt(held: &mut Held, last: Option<&Held>) {
-    let same = last.filter(|last| last.version == held.version && !last.version.is_empty());
-    if let Some(last) = same {
-        held.clone_from(last);
     }
 }
 

@@ -11,13 +11,11 @@ mod agents;
 
 use super::cost::{self, Cost};
 use super::load;
-use super::spine::pinned;
 use super::table::Table;
 use crate::shell::say;
 use anyhow::{Context, Result};
 use meltemi_testkit::openssl::{Openssl, P256};
-use meltemi_testkit::paths::{self, Scratch};
-use meltemi_testkit::plane::{Options, Plane};
+use meltemi_testkit::paths::Scratch;
 use meltemi_testkit::reviews::{Reviews, Token};
 use meltemi_testkit::wait;
 use serde_json::{Value, json};
@@ -31,6 +29,7 @@ const REQUESTS: usize = 8;
 /// Certificates for P-256 keys, a second of one core.
 const P256_RATE: f64 = 5000.0;
 const RSA: &str = "rsa:2048";
+const DOORS: [&str; 3] = ["--secureGRPCAddr", "--httpAddr", "--monitoringAddr"];
 const DEADLINE: Duration = Duration::from_secs(20);
 const ROOT: &str = "/api/v1/namespaces/istio-system/configmaps/istio-ca-root-cert";
 
@@ -49,7 +48,7 @@ pub(crate) fn run() -> Result<bool> {
 fn certificates(dir: &Path, table: &mut Table) -> Result<()> {
     let scratch = Scratch::new("bench-identity")?;
     let reviews = Reviews::start(&["istio-system"])?;
-    let plane = start(dir, &scratch, &reviews)?;
+    let plane = load::plane((dir, &scratch), &reviews, &DOORS)?;
     let map = wait::until(
         "the root certificate",
         DEADLINE,
@@ -88,19 +87,4 @@ fn certificates(dir: &Path, table: &mut Table) -> Result<()> {
     let resident = Cost::of(plane.pid())?.resident_mib();
     table.note("resident memory afterwards", &format!("{resident:.2} MiB"));
     Ok(())
-}
-
-fn start(dir: &Path, scratch: &Scratch, reviews: &Reviews) -> Result<Plane> {
-    let config = scratch.path().join("config");
-    std::fs::create_dir(&config)?;
-    let meltemid = paths::binary_in(dir, "meltemid")?;
-    let config = config.display().to_string();
-    let mut options = Options::new(meltemid, config, scratch.path().to_path_buf());
-    let kubeconfig = reviews.kubeconfig(scratch.path())?;
-    options.args = vec!["--kubeconfig".into(), kubeconfig.into()];
-    for flag in ["--secureGRPCAddr", "--httpAddr", "--monitoringAddr"] {
-        options.args.extend([flag.into(), "127.0.0.1:0".into()]);
-    }
-    options.through = pinned("0");
-    Plane::start(&options)
 }

@@ -9,13 +9,11 @@
 //! the builds of the tests, pods are made with a proxy and without one: how long until each is ready.
 
 use super::cost::{self, Cost};
-use super::spine::pinned;
 use super::table::Table;
 use super::{dns, load};
 use crate::shell::say;
 use anyhow::{Context, Result};
-use meltemi_testkit::paths::{self, Scratch};
-use meltemi_testkit::plane::{Options, Plane};
+use meltemi_testkit::paths::Scratch;
 use meltemi_testkit::reviews::Reviews;
 use meltemi_testkit::wait;
 use serde_json::{Value, json};
@@ -27,6 +25,12 @@ const RATE: f64 = 2000.0;
 const SECONDS: u64 = 10;
 /// Connections that an API server asks on while many pods are made at once.
 const CONNECTIONS: usize = 32;
+const DOORS: [&str; 4] = [
+    "--secureGRPCAddr",
+    "--httpAddr",
+    "--monitoringAddr",
+    "--httpsAddr",
+];
 const DEADLINE: Duration = Duration::from_secs(20);
 const ROOT: &str = "/api/v1/namespaces/istio-system/configmaps/istio-ca-root-cert";
 const CONFIG: &str = "/api/v1/namespaces/istio-system/configmaps/istio-sidecar-injector";
@@ -70,7 +74,7 @@ fn injections(dir: &Path, table: &mut Table) -> Result<()> {
     let scratch = Scratch::new("bench-pods")?;
     let reviews = Reviews::start(&["istio-system", "shop"])?;
     reviews.put(CONFIG, config());
-    let plane = start(dir, &scratch, &reviews)?;
+    let plane = load::plane((dir, &scratch), &reviews, &DOORS)?;
     let map = wait::until(
         "the root certificate",
         DEADLINE,
@@ -110,26 +114,6 @@ fn injections(dir: &Path, table: &mut Table) -> Result<()> {
     let resident = Cost::of(plane.pid())?.resident_mib();
     table.note("resident memory afterwards", &format!("{resident:.2} MiB"));
     Ok(())
-}
-
-fn start(dir: &Path, scratch: &Scratch, reviews: &Reviews) -> Result<Plane> {
-    let config = scratch.path().join("config");
-    std::fs::create_dir(&config)?;
-    let meltemid = paths::binary_in(dir, "meltemid")?;
-    let config = config.display().to_string();
-    let mut options = Options::new(meltemid, config, scratch.path().to_path_buf());
-    let kubeconfig = reviews.kubeconfig(scratch.path())?;
-    options.args = vec!["--kubeconfig".into(), kubeconfig.into()];
-    for flag in [
-        "--secureGRPCAddr",
-        "--httpAddr",
-        "--monitoringAddr",
-        "--httpsAddr",
-    ] {
-        options.args.extend([flag.into(), "127.0.0.1:0".into()]);
-    }
-    options.through = pinned("0");
-    Plane::start(&options)
 }
 
 /// What the charts make of the injector's settings, in short.

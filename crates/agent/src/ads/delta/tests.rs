@@ -4,6 +4,7 @@ use super::*;
 use meltemi_proto::google::protobuf::Any;
 use meltemi_proto::google::rpc;
 use meltemi_proto::urls::{CLUSTER, ENDPOINT};
+use std::collections::BTreeMap;
 
 fn node(id: &str) -> Option<Node> {
     Some(Node {
