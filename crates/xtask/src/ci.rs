@@ -33,12 +33,12 @@ type Step = (&'static str, fn() -> Result<()>);
 
 const STEPS: [Step; 11] = [
     ("fmt", fmt),
+    ("guards", || xtask(&["guards", "--check"])),
     ("lint", lint),
     ("test", || xtask(&["test"])),
     ("score", score),
     ("check-each", check_each),
     ("generate", || xtask(&["generate", "--check"])),
-    ("guards", || xtask(&["guards", "--check"])),
     ("doc", doc),
     ("deny", deny),
     ("demo", || xtask(&["demo", "--once"])),
