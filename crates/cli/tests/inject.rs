@@ -224,21 +224,6 @@ fn documents(text: &str) -> Vec<Value> {
     all
 }
 
-/// Where the examples lie; `None` where they do not and need not.
-fn examples() -> Option<PathBuf> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let beside = here.ancestors().nth(3).unwrap().join("shared/examples");
-    let named = std::env::var_os("MELTEMI_EXAMPLES").map(PathBuf::from);
-    let dir = named.unwrap_or(beside).join("inject");
-    let required = std::env::var_os("MELTEMI_EXAMPLES_REQUIRED").is_some();
-    assert!(
-        dir.is_dir() || !required,
-        "{} does not exist",
-        dir.display()
-    );
-    dir.is_dir().then_some(dir)
-}
-
 /// What of an object is compared, by what it is.
 fn facts(object: &Value) -> Map<String, Value> {
     let template = match object["kind"].as_str() {
@@ -369,8 +354,7 @@ fn judge(row: &dyn Fn(&str) -> String, dir: &Path) -> Result<(), String> {
 
 #[test]
 fn published_cases() {
-    let Some(dir) = examples() else {
-        println!("inject: the published cases are not here, no score was taken");
+    let Some(dir) = meltemi_examples::find("inject").unwrap() else {
         return;
     };
     let index = std::fs::read_to_string(dir.join("index.tsv")).unwrap();

@@ -12,7 +12,7 @@
 
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// Percent of calls, and of the mean over groups, below which something broke. The goal is 85: it
@@ -57,21 +57,6 @@ fn cause(file: &str, call: &str) -> String {
         Some((_, _, why, place)) => format!("{why} ({place})"),
         None => "the cause is not known".into(),
     }
-}
-
-/// Where the examples lie; `None` where they do not and need not.
-fn examples() -> Option<PathBuf> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let beside = here.ancestors().nth(3).unwrap().join("shared/examples");
-    let named = std::env::var_os("MELTEMI_EXAMPLES").map(PathBuf::from);
-    let dir = named.unwrap_or(beside).join("simulation");
-    let required = std::env::var_os("MELTEMI_EXAMPLES_REQUIRED").is_some();
-    assert!(
-        dir.is_dir() || !required,
-        "{} does not exist",
-        dir.display()
-    );
-    dir.is_dir().then_some(dir)
 }
 
 fn lines(dir: &Path) -> Vec<Value> {
@@ -131,8 +116,7 @@ fn group(line: &Value) -> String {
 
 #[test]
 fn published_scenarios() {
-    let Some(dir) = examples() else {
-        println!("score: the published scenarios are not here, no score was taken");
+    let Some(dir) = meltemi_examples::find("simulation").unwrap() else {
         return;
     };
     let mut groups: BTreeMap<String, Count> = BTreeMap::new();

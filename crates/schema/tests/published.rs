@@ -13,26 +13,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
-
-/// Where the examples lie; `None`, said so, when they are absent and not required.
-fn examples() -> Option<PathBuf> {
-    let default = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/examples");
-    let dir = std::env::var_os("MELTEMI_EXAMPLES").map_or_else(default, PathBuf::from);
-    if dir.is_dir() {
-        return Some(dir);
-    }
-    assert!(
-        std::env::var_os("MELTEMI_EXAMPLES_REQUIRED").is_none(),
-        "there are no examples at {}",
-        dir.display()
-    );
-    eprintln!("no examples at {}: nothing was compared", dir.display());
-    None
-}
+use std::path::{Path, PathBuf};
 
 /// The published schemas by kind and version.
-fn published(dir: &std::path::Path) -> BTreeMap<(String, String), Value> {
+fn published(dir: &Path) -> BTreeMap<(String, String), Value> {
     let file = dir.join("crds/istio-api.customresourcedefinitions.gen.yaml");
     let text = fs::read_to_string(file).unwrap();
     let mut all = BTreeMap::new();
@@ -148,7 +132,7 @@ fn float(text: String) -> String {
 
 #[test]
 fn every_published_field_is_here() {
-    let Some(dir) = examples() else {
+    let Some(dir) = meltemi_examples::find("").unwrap() else {
         return;
     };
     let (theirs, ours) = (published(&dir), ours());
@@ -179,7 +163,7 @@ fn every_published_field_is_here() {
 
 #[test]
 fn every_object_gets_the_published_verdict() {
-    let Some(dir) = examples() else {
+    let Some(dir) = meltemi_examples::find("").unwrap() else {
         return;
     };
     let judges = |schemas: BTreeMap<(String, String), Value>| -> BTreeMap<_, Judge> {
@@ -237,7 +221,7 @@ fn every_object_gets_the_published_verdict() {
     assert!(different.is_empty(), "{}", different.join("\n"));
 }
 
-fn files(dir: &std::path::Path) -> Vec<PathBuf> {
+fn files(dir: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

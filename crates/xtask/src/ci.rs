@@ -3,7 +3,6 @@
 use crate::shell::{self, cargo, output, say};
 use anyhow::{Context, Result};
 use meltemi_testkit::paths;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
@@ -109,13 +108,7 @@ fn doc() -> Result<()> {
 
 /// How many of the published traffic scenarios end where they should.
 fn score() -> Result<()> {
-    let named = std::env::var_os("MELTEMI_EXAMPLES").map(PathBuf::from);
-    let dir = named.unwrap_or_else(|| paths::repository().join("../shared/examples"));
-    if !dir.join("simulation").is_dir() {
-        say(&format!(
-            "no score was taken: there are no examples in {}",
-            dir.display()
-        ));
+    if meltemi_examples::find("simulation")?.is_none() {
         return Ok(());
     }
     let args = [

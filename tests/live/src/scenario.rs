@@ -11,7 +11,7 @@ pub mod observe;
 pub mod strip;
 pub mod upstream;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use call::Caller;
 use certificates::Certificates;
 use meltemi_testkit::envoy::{self, Envoy, Options};
@@ -41,23 +41,6 @@ pub fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
-}
-
-/// Where the published examples lie: `MELTEMI_EXAMPLES`, else beside the repository. `None` where
-/// they are not, unless `MELTEMI_EXAMPLES_REQUIRED` is set.
-///
-/// # Errors
-/// They are required and not there.
-pub fn examples() -> Result<Option<PathBuf>> {
-    let named = std::env::var_os("MELTEMI_EXAMPLES").map(PathBuf::from);
-    let beside = paths::repository().join("../shared/examples");
-    let dir = named.unwrap_or(beside).join("simulation/istio");
-    if dir.is_dir() {
-        return Ok(Some(dir));
-    }
-    let required = std::env::var_os("MELTEMI_EXAMPLES_REQUIRED").is_some();
-    ensure!(!required, "{} does not exist", dir.display());
-    Ok(None)
 }
 
 /// What the simulator says of the calls of a scenario, call by call.

@@ -2,7 +2,7 @@
 //! ones, made for real, end where the simulator says.
 
 use anyhow::{Context, Result, ensure};
-use meltemi_live::scenario::{Stage, Surroundings, examples, files, simulated};
+use meltemi_live::scenario::{Stage, Surroundings, files, simulated};
 use meltemi_testkit::paths;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +27,7 @@ const ERRORS: [&str; 8] = [
 
 #[test]
 fn envoy_agrees_with_the_simulator() -> Result<()> {
-    let Some(dir) = examples()? else {
+    let Some(dir) = meltemi_examples::find("simulation/istio")? else {
         eprintln!("the published scenarios are not here: only our own are compared");
         return Ok(());
     };
