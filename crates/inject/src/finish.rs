@@ -6,6 +6,7 @@ pub(crate) mod probes;
 pub(crate) mod prometheus;
 pub(crate) mod status;
 
+use crate::added::Added;
 use crate::pod;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
@@ -18,8 +19,8 @@ use std::collections::BTreeMap;
 pub(crate) struct Work<'a> {
     /// The pod as it came.
     pub(crate) original: &'a Value,
-    /// All that the templates add.
-    pub(crate) template: &'a Value,
+    /// What the templates have added.
+    pub(crate) added: &'a Added,
     /// The settings of its proxy.
     pub(crate) proxy: &'a ProxyConfig,
     /// The settings of the injector.

@@ -10,6 +10,7 @@
 //! Pure: the webhook and `meltemi inject` call the same function.
 #![deny(missing_docs)]
 
+mod added;
 mod annotations;
 mod context;
 mod decide;
@@ -29,17 +30,19 @@ mod written;
 
 pub use decide::{Decision, INJECT, Rule, decide};
 pub use owner::Owner;
-pub use patch::patch;
+pub use patch::{Change, patch};
 pub use refusal::Refusal;
 pub use review::{Answer, Fate, Given, answer};
 pub use settings::{Native, ProxyConfigs, Settings, TrustBundles};
 pub use template::BUILT_IN;
 pub use values::Values;
 
+use added::Added;
 use context::Context;
 use finish::Work;
 use pod::{LISTS, PROXY};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Where a pod is to live.
@@ -71,23 +74,29 @@ pub fn inject(settings: &Settings, place: Place<'_>, pod: &Value) -> Result<Valu
     };
     let mut fragments = template::fragments(&context)?;
     let mut made = pod.clone();
-    let mut template = Value::Object(serde_json::Map::new());
+    let mut added = Added::default();
+    let has_native = |added: &Added| {
+        added
+            .names("initContainers")
+            .iter()
+            .any(|name| name == PROXY)
+    };
     for fragment in &mut fragments {
         // What a further template says of a native proxy goes to where the proxy is.
-        if pod::container(&template, "initContainers", PROXY).is_some() {
+        if has_native(&added) {
             to_init_containers(fragment);
         }
-        overlay::overlay(&mut template, fragment);
+        added.take(fragment);
     }
-    if pod::container(&template, "initContainers", PROXY).is_some() {
+    if has_native(&added) {
         to_init_containers(&mut made);
     }
-    for fragment in &fragments {
+    for fragment in fragments {
         overlay::overlay(&mut made, fragment);
     }
     finish::finish(Work {
         original: pod,
-        template: &template,
+        added: &added,
         proxy: &proxy,
         settings,
         variables: place.variables,
@@ -97,11 +106,11 @@ pub fn inject(settings: &Settings, place: Place<'_>, pod: &Value) -> Result<Valu
 
 /// The pod as templates see it: without what an earlier injection has put into it, and with what
 /// the user had said of those containers.
-fn stripped(pod: &Value, settings: &Settings) -> Result<Value, Refusal> {
-    let mut seen = pod.clone();
+fn stripped<'a>(pod: &'a Value, settings: &Settings) -> Result<Cow<'a, Value>, Refusal> {
     if pod::annotation(pod, annotations::STATUS).is_none() {
-        return Ok(seen);
+        return Ok(Cow::Borrowed(pod));
     }
+    let mut seen = pod.clone();
     let saved = finish::overrides::saved(pod)?;
     for list in LISTS {
         let before = finish::status::before(pod, list);
@@ -119,7 +128,7 @@ fn stripped(pod: &Value, settings: &Settings) -> Result<Value, Refusal> {
         annotations.retain(|key, _| !key.starts_with("prometheus.io/"));
     }
     annotations.remove(annotations::STATUS);
-    Ok(seen)
+    Ok(Cow::Owned(seen))
 }
 
 /// A proxy that the user declares among the containers goes where the template has it.

@@ -23,18 +23,19 @@ fn merge_key(list: &str) -> Option<&'static str> {
 }
 
 /// Lays `over` over `base`. A null removes a field.
-pub(crate) fn overlay(base: &mut Value, over: &Value) {
+pub(crate) fn overlay(base: &mut Value, over: Value) {
     laid(base, over, "");
 }
 
-fn laid(base: &mut Value, over: &Value, field: &str) {
+fn laid(base: &mut Value, over: Value, field: &str) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
             for (key, value) in over {
-                if value.is_null() {
-                    base.remove(key);
-                } else {
-                    laid(base.entry(key.as_str()).or_insert(Value::Null), value, key);
+                match base.get_mut(&key) {
+                    Some(_) if value.is_null() => drop(base.remove(&key)),
+                    Some(known) => laid(known, value, &key),
+                    None if value.is_null() => {}
+                    None => drop(base.insert(key, without_nulls(value))),
                 }
             }
         }
@@ -45,7 +46,7 @@ fn laid(base: &mut Value, over: &Value, field: &str) {
     }
 }
 
-fn by_key(base: &mut Vec<Value>, over: &[Value], key: &str) {
+fn by_key(base: &mut Vec<Value>, over: Vec<Value>, key: &str) {
     for item in over {
         let wanted = item.get(key);
         let found = base
@@ -58,14 +59,21 @@ fn by_key(base: &mut Vec<Value>, over: &[Value], key: &str) {
     }
 }
 
-fn without_nulls(value: &Value) -> Value {
+fn without_nulls(mut value: Value) -> Value {
+    drop_nulls(&mut value);
+    value
+}
+
+fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            let kept = fields.iter().filter(|(_, value)| !value.is_null());
-            Value::Object(kept.map(|(k, v)| (k.clone(), without_nulls(v))).collect())
+            if fields.values().any(Value::is_null) {
+                fields.retain(|_, value| !value.is_null());
+            }
+            fields.values_mut().for_each(drop_nulls);
         }
-        Value::Array(items) => Value::Array(items.iter().map(without_nulls).collect()),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -84,7 +92,7 @@ mod tests {
             {"name": "a", "args": ["3"], "env": [{"name": "Y"}, {"name": "X", "value": "2"}]},
             {"name": "c", "image": null},
         ]});
-        overlay(&mut base, &over);
+        overlay(&mut base, over.clone());
         let expected = json!({"containers": [
             {"name": "a", "args": ["3"], "env": [{"name": "X", "value": "2"}, {"name": "Y"}]},
             {"name": "b"},
@@ -92,14 +100,17 @@ mod tests {
         ]});
         assert_eq!(base, expected);
         let again = base.clone();
-        overlay(&mut base, &over);
+        overlay(&mut base, over);
         assert_eq!(base, again, "laid over twice is as once");
     }
 
     #[test]
     fn a_null_removes() {
         let mut base = json!({"a": {"b": 1, "c": 2}});
-        overlay(&mut base, &json!({"a": {"b": null}}));
-        assert_eq!(base, json!({"a": {"c": 2}}));
+        overlay(
+            &mut base,
+            json!({"a": {"b": null, "d": null, "e": {"f": null}}}),
+        );
+        assert_eq!(base, json!({"a": {"c": 2, "e": {}}}));
     }
 }

@@ -25,10 +25,9 @@ fn entry<'a>(pod: &'a Value, of: &str, key: &str) -> Option<&'a str> {
 
 /// All annotations, by key.
 pub(crate) fn annotations(pod: &Value) -> impl Iterator<Item = (&str, &str)> {
-    let all = pod
-        .pointer("/metadata/annotations")
-        .and_then(Value::as_object);
-    all.into_iter()
+    let all = pod.get("metadata").and_then(|all| all.get("annotations"));
+    all.and_then(Value::as_object)
+        .into_iter()
         .flatten()
         .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
 }

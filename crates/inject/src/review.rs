@@ -7,8 +7,8 @@
 use crate::{Decision, Owner, Place, Refusal, Rule, Settings, decide, inject, patch};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -86,28 +86,20 @@ pub fn answer(question: &[u8], settings: &Given, variables: &BTreeMap<String, St
     };
     let uid = asked.uid.clone();
     if !asked.kind.kind.is_empty() && asked.kind.kind != "Pod" {
-        let answer = json!({"uid": uid, "allowed": true});
-        return written(&version, answer, Fate::Skipped(None));
+        return written(&version, allowed(&uid), &[], Fate::Skipped(None));
     }
     match fate(asked, settings, variables) {
-        Ok((Fate::Injected, changes)) if !changes.is_empty() => {
-            let changes = STANDARD.encode(Value::Array(changes).to_string());
-            let answer = json!({
-                "uid": uid, "allowed": true, "patchType": "JSONPatch", "patch": changes,
-            });
-            written(&version, answer, Fate::Injected)
-        }
-        Ok((fate, _)) => written(&version, json!({"uid": uid, "allowed": true}), fate),
+        Ok((fate, changes)) => written(&version, allowed(&uid), &changes, fate),
         Err(why) => refusal(&version, &uid, &why),
     }
 }
 
-/// What becomes of the pod, and the changes that make it so.
+/// What becomes of the pod, and the changes that make it so as JSON; empty for none.
 fn fate(
     asked: Asked,
     settings: &Given,
     variables: &BTreeMap<String, String>,
-) -> Result<(Fate, Vec<Value>), String> {
+) -> Result<(Fate, Vec<u8>), String> {
     let Asked {
         namespace,
         object: mut pod,
@@ -131,7 +123,12 @@ fn fate(
     };
     let made = inject(settings, place, &pod);
     let made = made.map_err(|refusal| said(&refusal, &namespace, &pod))?;
-    Ok((Fate::Injected, patch(&pod, &made)))
+    let changes = patch(&pod, &made);
+    if changes.is_empty() {
+        return Ok((Fate::Injected, Vec::new()));
+    }
+    let changes = serde_json::to_vec(&changes).map_err(|error| error.to_string())?;
+    Ok((Fate::Injected, changes))
 }
 
 /// Fills in what an API server leaves out of pods that others make, and leaves out what is not the
@@ -189,20 +186,68 @@ fn said(refusal: &Refusal, namespace: &str, pod: &Value) -> String {
     format!("pod {namespace}/{name} cannot join the mesh: {refusal} [{code}]")
 }
 
-fn refusal(version: &str, uid: &str, why: &str) -> Answer {
-    let answer = json!({"uid": uid, "allowed": false, "status": {"message": why}});
-    written(version, answer, Fate::Refused)
+fn allowed(uid: &str) -> Response<'_> {
+    Response {
+        allowed: true,
+        status: None,
+        uid,
+    }
 }
 
-/// The answer in the version of the review.
-fn written(version: &str, response: Value, fate: Fate) -> Answer {
-    let version = match version {
-        "admission.k8s.io/v1beta1" => version,
-        _ => "admission.k8s.io/v1",
+fn refusal(version: &str, uid: &str, why: &str) -> Answer {
+    let answer = Response {
+        allowed: false,
+        status: Some(Status { message: why }),
+        uid,
     };
-    let review = json!({"apiVersion": version, "kind": "AdmissionReview", "response": response});
+    written(version, answer, &[], Fate::Refused)
+}
+
+/// What is answered, but for the patch.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Reply<'a> {
+    api_version: &'a str,
+    kind: &'static str,
+    response: Response<'a>,
+}
+
+#[derive(Serialize)]
+struct Response<'a> {
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status<'a>>,
+    uid: &'a str,
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    message: &'a str,
+}
+
+/// The answer in the version of the review, with the changes as JSON if there are any.
+fn written(version: &str, response: Response<'_>, changes: &[u8], fate: Fate) -> Answer {
+    let reply = Reply {
+        api_version: match version {
+            "admission.k8s.io/v1beta1" => version,
+            _ => "admission.k8s.io/v1",
+        },
+        kind: "AdmissionReview",
+        response,
+    };
+    // Texts and a flag: there is nothing in it that JSON cannot say.
+    let mut body = serde_json::to_string(&reply).unwrap_or_default();
+    if !changes.is_empty() {
+        // Base64 has no letter that JSON escapes, so it goes between the two braces at the end as it is.
+        let end = body.split_off(body.len().saturating_sub("}}".len()));
+        body.reserve(changes.len().div_ceil(3) * 4 + 64);
+        body.push_str(r#","patchType":"JSONPatch","patch":""#);
+        STANDARD.encode_string(changes, &mut body);
+        body.push('"');
+        body.push_str(&end);
+    }
     Answer {
-        body: review.to_string().into_bytes(),
+        body: body.into_bytes(),
         fate,
     }
 }

@@ -119,7 +119,7 @@ fn put(out: &mut String, value: &Value, below: &str) {
                 if index > 0 {
                     out.push(',');
                 }
-                out.push_str(&quoted(key));
+                quote(out, key);
                 out.push(':');
                 let inner = match below {
                     "probers" => "prober",
@@ -139,19 +139,28 @@ fn put(out: &mut String, value: &Value, below: &str) {
             }
             out.push(']');
         }
-        Value::String(text) => out.push_str(&quoted(text)),
+        Value::String(text) => quote(out, text),
         Value::Null | Value::Bool(_) | Value::Number(_) => out.push_str(&value.to_string()),
     }
 }
 
-/// Go escapes what HTML would take for markup.
-fn quoted(text: &str) -> String {
+/// Writes a text. Go escapes what HTML would take for markup.
+fn quote(out: &mut String, text: &str) {
+    let plain = |byte: u8| {
+        matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&')
+    };
+    if text.bytes().all(plain) {
+        out.extend(["\"", text, "\""]);
+        return;
+    }
     let json = Value::from(text).to_string();
-    json.replace('<', "\\u003c")
+    let escaped = json
+        .replace('<', "\\u003c")
         .replace('>', "\\u003e")
         .replace('&', "\\u0026")
         .replace('\u{2028}', "\\u2028")
-        .replace('\u{2029}', "\\u2029")
+        .replace('\u{2029}', "\\u2029");
+    out.push_str(&escaped);
 }
 
 #[cfg(test)]
@@ -166,6 +175,8 @@ mod tests {
         let expected = r#"{"name":"c","command":["b"],"args":["\u003ca\u003e"],"#.to_owned()
             + r#""ports":[{"name":"http","containerPort":80,"protocol":"TCP"}],"resources":{}}"#;
         assert_eq!(write(&container, "containers"), expected);
+        let text = json!("a \"q\" \\ & \u{2028} é\n");
+        assert_eq!(write(&text, ""), r#""a \"q\" \\ \u0026 \u2028 é\n""#);
         let probers = json!({"/p": {"timeoutSeconds": 1, "httpGet": {"port": 1, "path": "/"}}});
         let expected = r#"{"/p":{"httpGet":{"path":"/","port":1},"timeoutSeconds":1}}"#;
         assert_eq!(write(&probers, "probers"), expected);

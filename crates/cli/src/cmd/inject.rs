@@ -186,8 +186,7 @@ impl Run<'_> {
                 workload.put(object, after);
                 let difference = patch(&before, object);
                 if !difference.is_empty() {
-                    self.patches
-                        .push_str(&format!("{}\n", Value::Array(difference)));
+                    self.patches.push_str(&format!("{}\n", json!(difference)));
                 }
             }
             Err(refusal) => {

@@ -19,8 +19,7 @@ pub(super) fn apply(work: &mut Work<'_>) -> Result<(), Refusal> {
     let is_first = pod::annotation(work.original, STATUS).is_none();
     let mut found = Map::new();
     for list in LISTS {
-        for container in pod::containers(work.template, list) {
-            let name = pod::name(container);
+        for name in work.added.names(list) {
             let before = saved.get(list).and_then(Value::as_array).into_iter();
             let before = before.flatten().find(|known| pod::name(known) == name);
             let user = match before {
@@ -37,7 +36,7 @@ pub(super) fn apply(work: &mut Work<'_>) -> Result<(), Refusal> {
                 fields.remove("image");
             }
             fields.entry("resources").or_insert_with(|| json!({}));
-            overlay(&mut work.pod, &json!({"spec": {list: [user]}}));
+            overlay(&mut work.pod, json!({"spec": {list: [&user]}}));
             let kept = found.entry(list).or_insert_with(|| json!([]));
             pod::array(kept).push(user);
         }

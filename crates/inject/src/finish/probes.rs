@@ -61,11 +61,11 @@ fn of_container(container: &mut Value, [known, port]: [i64; 2], asked: &mut Map<
     let named = ports(container);
     let name = pod::name(container).to_owned();
     for (place, kind, word) in ASKED {
-        let path = format!("/{kind}/{name}/{word}");
-        let pointer = format!("/{}", place.join("/"));
-        let Some(probe) = container.pointer_mut(&pointer) else {
+        let mut steps = place.iter();
+        let Some(probe) = steps.try_fold(&mut *container, |here, step| here.get_mut(*step)) else {
             continue;
         };
+        let path = format!("/{kind}/{name}/{word}");
         let handlers = match kind {
             "app-health" => ["httpGet", "tcpSocket", "grpc"].as_slice(),
             _ => ["httpGet", "tcpSocket"].as_slice(),

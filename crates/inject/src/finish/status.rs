@@ -6,24 +6,12 @@ use crate::annotations::STATUS;
 use crate::pod;
 use serde_json::{Value, json};
 
-/// Lists in the annotation.
-const LISTS: [&str; 4] = [
-    "initContainers",
-    "containers",
-    "volumes",
-    "imagePullSecrets",
-];
-
 /// Writes the annotation, and those that the injector's settings ask for.
 pub(super) fn annotate(work: &mut Work<'_>) {
-    let names = |list: &str| {
-        let names: Vec<&str> = pod::containers(work.template, list)
-            .iter()
-            .map(pod::name)
-            .collect();
-        let value = match names.is_empty() {
-            true => Value::Null,
-            false => json!(names),
+    let names = |(list, names): (&str, &[String])| {
+        let value = match names {
+            [] => Value::Null,
+            names => json!(names),
         };
         format!("\"{list}\":{value},")
     };
@@ -32,7 +20,7 @@ pub(super) fn annotate(work: &mut Work<'_>) {
         "" => "default",
         revision => revision,
     };
-    let lists: String = LISTS.into_iter().map(names).collect();
+    let lists: String = work.added.lists().map(names).collect();
     let status = format!("{{{lists}\"revision\":{}}}", Value::from(revision));
     let path = "sidecarInjectorWebhook.injectedAnnotations";
     let configured = work.settings.values.at(path).and_then(Value::as_object);

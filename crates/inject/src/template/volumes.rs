@@ -13,11 +13,14 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// Volumes with their mounts, in the order in which they are added.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Volumes {
     pub(crate) volumes: Vec<Volume>,
     pub(crate) mounts: Vec<VolumeMount>,
 }
+
+/// How many there mostly are; one takes kilobytes, so a list that grows is costly.
+const USUAL: usize = 16;
 
 /// What of the volumes a template has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +47,10 @@ impl Volumes {
 /// The volumes of a template of this shape.
 pub(crate) fn of_proxy(context: &Context<'_>, shape: Shape) -> Result<Volumes, Refusal> {
     let values = context.values();
-    let mut all = Volumes::default();
+    let mut all = Volumes {
+        volumes: Vec::with_capacity(USUAL),
+        mounts: Vec::with_capacity(USUAL),
+    };
     // A volume without a source is an empty directory, and that of another template wins over it:
     // so SPIRE's driver takes the place of this one.
     all.add(
