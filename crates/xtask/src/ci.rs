@@ -151,7 +151,7 @@ fn check_each() -> Result<()> {
 
 fn deny() -> Result<()> {
     if output("cargo-deny", &["--version"]).is_none() {
-        say("cargo-deny is not installed, licences are not checked: cargo install cargo-deny");
+        say("cargo-deny is not installed, the test `supply` alone has held .cargo/deny.toml");
         return Ok(());
     }
     let args = [

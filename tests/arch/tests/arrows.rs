@@ -144,9 +144,6 @@ const IMPURE: [&str; 24] = [
     "tracing-subscriber",
 ];
 
-/// Cryptography has one provider, and unmaintained packages stay out.
-const BANNED: [&str; 5] = ["native-tls", "openssl", "openssl-sys", "ring", "serde_yml"];
-
 struct Dependency {
     name: String,
     is_dev: bool,
@@ -239,34 +236,4 @@ fn the_table_has_no_row_too_many() {
         .filter(|name| !packages.contains(*name))
         .collect();
     assert!(gone.is_empty(), "{gone:?} are no packages any more");
-}
-
-/// Packages that features switch off stay in Cargo.lock: what counts is what would be built.
-#[test]
-fn banned_packages_are_not_built() {
-    let args = [
-        "tree",
-        "--workspace",
-        "--offline",
-        "--locked",
-        "--edges",
-        "all",
-    ];
-    let output = Command::new(env!("CARGO"))
-        .args(args)
-        .args(["--target", "all", "--prefix", "none", "--format", "{p}"])
-        .current_dir(meltemi_arch::root())
-        .output()
-        .unwrap();
-    let tree = String::from_utf8_lossy(&output.stdout);
-    assert!(tree.contains("rustls v"), "the tree is whole: {tree}");
-    let built = |name: &str| {
-        tree.lines()
-            .any(|line| line.split(' ').next() == Some(name))
-    };
-    let found: Vec<&str> = BANNED.into_iter().filter(|name| built(name)).collect();
-    assert!(
-        found.is_empty(),
-        "{found:?} are built: see .cargo/deny.toml"
-    );
 }
