@@ -3,15 +3,17 @@
 //! [`Translator`] keeps one [`Outbound`] per class and one [`Inbound`] per inbound key, runs the
 //! generators again when a snapshot changed what they read, and hands out shared results.
 
+mod found;
 mod make;
 
 use crate::class::{ClassKey, Deciding, InboundKey};
 use crate::view::View;
 use crate::{cluster, endpoint, listener, name_table, route};
+use found::Found;
 use make::{Memos, Steps, make};
 use meltemi_model::{Proxy, Resolution, Scope, ServiceKey, Snapshot};
 use meltemi_proto::resource::TypeSet;
-use meltemi_types::{Code, Diagnostic, Namespace, Origin, ServiceAccount};
+use meltemi_types::{Diagnostic, Namespace, ServiceAccount};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
@@ -96,6 +98,10 @@ impl Assigned {
 struct Class {
     scope: Scope,
     outbound: Arc<Outbound>,
+    /// What was found wrong with load assignments: some of them are made again alone.
+    found_of_endpoints: Found,
+    /// What was found wrong with everything else.
+    found: Vec<Diagnostic>,
 }
 
 /// How much of the mesh a snapshot changed.
@@ -238,7 +244,7 @@ impl Translator {
         let endpoints = make(
             &mut memos.endpoints,
             &Steps::ENDPOINTS,
-            endpoint::plan(&view),
+            endpoint::plan(&view).into(),
             was(|o| &o.endpoints),
         );
         let listeners = make(
@@ -259,13 +265,8 @@ impl Translator {
             name_table::plan(&view),
             was(|o| &o.names),
         );
-        let found = [
-            clusters.found,
-            endpoints.found,
-            listeners.found,
-            routes.found,
-            names.found,
-        ];
+        let others = [clusters.found, listeners.found, routes.found, names.found];
+        let found: Vec<_> = others.iter().flat_map(Found::all).cloned().collect();
         let outbound = Arc::new(Outbound {
             line,
             clusters: clusters.set,
@@ -273,11 +274,13 @@ impl Translator {
             listeners: listeners.set,
             routes: routes.set,
             names: names.set,
-            diagnostics: sorted(found.into_iter().flatten()),
+            diagnostics: sorted(found.iter().chain(endpoints.found.all())),
         });
         let class = Class {
             scope,
             outbound: outbound.clone(),
+            found_of_endpoints: endpoints.found,
+            found,
         };
         self.classes.insert(key, class);
         outbound
@@ -301,30 +304,23 @@ impl Translator {
             line: next_line(&mut self.lines),
             clusters: clusters.set,
             listeners: listeners.set,
-            diagnostics: sorted(clusters.found.into_iter().chain(listeners.found)),
+            diagnostics: sorted(clusters.found.all().chain(listeners.found.all())),
         }
     }
 
     fn remake_endpoints(&mut self, key: &ClassKey, changed: &BTreeSet<ServiceKey>) {
-        let Some(class) = self.classes.get(key) else {
+        let Some(class) = self.classes.get_mut(key) else {
             return;
         };
         let snapshot = self.snapshot.clone();
         let view = View::new(&snapshot, key, &class.scope);
-        let mut planned = crate::plan::Planned::default();
         let all = view.imports.iter();
-        for import in all.filter(|i| changed.contains(&i.service.key)) {
-            let one = endpoint::plan_service(&view, import);
-            planned.items.extend(one.items);
-            planned.diagnostics.extend(one.diagnostics);
-        }
-        let touched: BTreeSet<Origin> = planned
-            .items
-            .iter()
-            .flat_map(|i| i.origins.iter().cloned())
-            .collect();
+        let touched = all.filter(|i| changed.contains(&i.service.key));
+        let items = endpoint::plan_services(&view, touched);
+        let names: Vec<_> = items.iter().map(|i| i.name.clone()).collect();
+        let memo = &mut self.memos.endpoints;
+        let part = make(memo, &Steps::ENDPOINTS, items.into(), None);
         let old = class.outbound.clone();
-        let part = make(&mut self.memos.endpoints, &Steps::ENDPOINTS, planned, None);
         let mut all = old.endpoints.resources.clone();
         all.extend(
             part.set
@@ -333,24 +329,18 @@ impl Translator {
                 .map(|(k, v)| (k.clone(), v.clone())),
         );
         let endpoints = TypeSet::next(Some(&old.endpoints), all);
-        // What was said of these endpoints before is said again, or not any more.
-        let stale = |d: &&Diagnostic| {
-            d.code == Code::SubsetWithoutEndpoints
-                && d.origin.as_ref().is_some_and(|o| touched.contains(o))
+        let diagnostics = match class.found_of_endpoints.renew(&names, &part.found) {
+            false => old.diagnostics.clone(),
+            true => sorted(class.found.iter().chain(class.found_of_endpoints.all())),
         };
-        let kept = old.diagnostics.iter().filter(|d| !stale(d)).cloned();
-        let diagnostics = sorted(kept.chain(part.found));
         if Arc::ptr_eq(&endpoints, &old.endpoints) && diagnostics == old.diagnostics {
             return;
         }
-        let outbound = Arc::new(Outbound {
+        class.outbound = Arc::new(Outbound {
             endpoints,
             diagnostics,
             ..(*old).clone()
         });
-        if let Some(class) = self.classes.get_mut(key) {
-            class.outbound = outbound;
-        }
     }
 
     fn remake_everything(&mut self) {
@@ -367,11 +357,11 @@ fn next_line(lines: &mut u64) -> u64 {
     *lines
 }
 
-fn sorted(found: impl IntoIterator<Item = Diagnostic>) -> Arc<[Diagnostic]> {
+fn sorted<'a>(found: impl Iterator<Item = &'a Diagnostic>) -> Arc<[Diagnostic]> {
     found
-        .into_iter()
         .collect::<BTreeSet<_>>()
         .into_iter()
+        .cloned()
         .collect()
 }
 

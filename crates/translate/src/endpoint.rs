@@ -30,7 +30,7 @@ pub(crate) use group::is_empty;
 use group::{At, Group, Member};
 pub use locality::{locality_decides, node_decides};
 pub(crate) use plan::input;
-pub use plan::{plan, plan_service};
+pub use plan::{plan, plan_services};
 
 /// Everything one load assignment depends on: the cache key, and all that [`build`] reads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -25,8 +25,14 @@ pub struct Planned<I> {
 
 impl<I> Default for Planned<I> {
     fn default() -> Self {
+        Self::from(Vec::new())
+    }
+}
+
+impl<I> From<Vec<Item<I>>> for Planned<I> {
+    fn from(items: Vec<Item<I>>) -> Self {
         Self {
-            items: Vec::new(),
+            items,
             diagnostics: Vec::new(),
         }
     }

@@ -197,6 +197,31 @@ proptest! {
     }
 }
 
+#[test]
+fn what_is_wrong_with_one_service_outlives_a_change_of_another() -> Result<()> {
+    let service = |name: &str| {
+        let ports = "ports: [{port: 80, name: http}]";
+        let spec = format!("spec: {{selector: {{app: {name}}}, {ports}}}");
+        world::object(("v1", "Service"), name, "team", &spec)
+    };
+    let slice = |name: &str, port: &str| {
+        format!(
+            "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
+             metadata: {{name: {name}-1, namespace: team, labels: {{kubernetes.io/service-name: {name}}}}}\n\
+             addressType: IPv4\nports: [{{name: {port}, port: 8080}}]\n\
+             endpoints: [{{addresses: [10.0.0.8]}}]\n"
+        )
+    };
+    // No endpoint of either carries a label of the subsets, which one rule gives to both.
+    let start = [
+        service("a"),
+        slice("a", "http"),
+        service("b"),
+        slice("b", "http"),
+    ];
+    check_history(&start, vec![Step::Put(slice("a", "other"))])
+}
+
 proptest! {
     #![proptest_config(config(16))]
 

@@ -3,7 +3,7 @@
 use super::ClusterInput;
 use crate::class::{ClassKey, Deciding};
 use crate::endpoint::EndpointInput;
-use crate::plan::{Built, Planned};
+use crate::plan::{Built, Item, Planned};
 use crate::view::View;
 use crate::{cluster, endpoint};
 use meltemi_api::mesh_config::MeshConfig;
@@ -217,7 +217,7 @@ impl World {
         self.viewed(cluster::plan)
     }
 
-    pub(crate) fn assignments(&self) -> Planned<EndpointInput> {
+    pub(crate) fn assignments(&self) -> Vec<Item<EndpointInput>> {
         self.viewed(endpoint::plan)
     }
 
@@ -241,7 +241,7 @@ impl World {
     }
 
     pub(crate) fn assigned(&self, name: &str) -> Built<ClusterLoadAssignment> {
-        let items = self.assignments().items;
+        let items = self.assignments();
         let found = items.into_iter().find(|item| &*item.name == name);
         endpoint::build(
             &found

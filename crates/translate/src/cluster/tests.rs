@@ -95,7 +95,7 @@ fn a_headless_service_keeps_the_destination_and_has_nothing_envoy_refuses() {
     assert_eq!(kind(&cluster), DiscoveryType::OriginalDst);
     assert_eq!(cluster.lb_policy(), LbPolicy::ClusterProvided);
     assert_eq!((cluster.lb_config, cluster.load_assignment), (None, None));
-    assert!(world.assignments().items.is_empty());
+    assert!(world.assignments().is_empty());
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_passthrough_balancer_needs_no_endpoints() {
         "{{{HOST}, trafficPolicy: {{loadBalancer: {{simple: PASSTHROUGH}}}}}}"
     ));
     assert_eq!(kind(&world.cluster(&web(""))), DiscoveryType::OriginalDst);
-    assert!(world.assignments().items.is_empty());
+    assert!(world.assignments().is_empty());
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn names_are_resolved_by_envoy_and_a_cluster_without_any_is_left_out() {
     assert_eq!(count(&of(Resolution::Dns, two())), 2);
     assert_eq!(count(&of(Resolution::DnsRoundRobin, two())), 1);
     assert!(!of(Resolution::Dns, vec![]).names().contains(&web("")));
-    assert!(of(Resolution::Dns, two()).assignments().items.is_empty());
+    assert!(of(Resolution::Dns, two()).assignments().is_empty());
     let nowhere = "{loadBalancer: {localityLbSetting: {distribute: [{from: '*', to: {a: 100}}]}}}";
     let world = of(Resolution::DnsRoundRobin, two())
         .with_rule(&format!("{{{HOST}, trafficPolicy: {nowhere}}}"));
@@ -142,7 +142,7 @@ fn tls_that_cannot_be_made_sends_nothing_and_says_so() {
     let cluster = world.cluster(&web(""));
     assert_eq!(kind(&cluster), DiscoveryType::Static);
     assert!(cluster.load_assignment.unwrap().endpoints.is_empty());
-    assert!(world.assignments().items.is_empty());
+    assert!(world.assignments().is_empty());
     let findings = world.findings(&web(""));
     let finding = findings.first().unwrap();
     assert_eq!(

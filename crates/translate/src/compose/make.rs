@@ -1,6 +1,7 @@
 //! One type of resources of one class: build what is new, check it, keep the last good version of
 //! what fails, and leave everything else as it is.
 
+use super::found::Found;
 use crate::cluster::{self, ClusterInput};
 use crate::endpoint::{self, EndpointInput};
 use crate::listener::{self, ListenerInput};
@@ -145,7 +146,7 @@ impl Steps<NameTableInput> {
 /// What came of the items of one type.
 pub(super) struct Round {
     pub(super) set: Arc<TypeSet>,
-    pub(super) found: Vec<Diagnostic>,
+    pub(super) found: Found,
 }
 
 /// Makes what is planned. Of two items with one name the first is kept: Envoy refuses both.
@@ -155,17 +156,15 @@ pub(super) fn make<I: Eq + Hash + Clone>(
     planned: Planned<I>,
     previous: Option<&Arc<TypeSet>>,
 ) -> Round {
-    let Planned {
-        items,
-        diagnostics: mut found,
-    } = planned;
+    let Planned { items, diagnostics } = planned;
+    let mut found = Found::planned(diagnostics);
     let mut resources = BTreeMap::new();
     for item in &items {
         if resources.contains_key(&item.name) {
             continue;
         }
         let outcome = memo.get_or(&item.input, |input| one(steps, item, input));
-        found.extend(outcome.diagnostics.iter().cloned());
+        found.add(&item.name, outcome.diagnostics);
         let made = outcome.encoded.map(|made| with_origins(made, item));
         let last_good = || previous.and_then(|p| p.resources.get(&item.name).cloned());
         if let Some(encoded) = made.or_else(last_good) {

@@ -5,29 +5,30 @@ use super::{EndpointInput, Far, Filter, Mtls, Names, SubsetInput};
 use crate::by_id::ById;
 use crate::cluster::{Discovery, Spot, Whom, mesh_tls, spots};
 use crate::gateway;
-use crate::plan::Planned;
+use crate::plan::{Item, Planned};
 use crate::view::View;
 use meltemi_model::{Endpoint, Imported, Mesh, NamespacePeers, Service};
 use meltemi_types::HostPattern;
 use std::sync::Arc;
 
-/// Lists the load assignments of a class.
+/// Lists the load assignments of a class. Nothing can be found wrong before they are made.
 #[must_use]
-pub fn plan(view: &View<'_>) -> Planned<EndpointInput> {
-    let mut planned = Planned::default();
-    let passing = gateway::passing(view);
-    for import in &view.imports {
-        add(view, import, &passing, &mut planned);
-    }
-    planned
+pub fn plan(view: &View<'_>) -> Vec<Item<EndpointInput>> {
+    plan_services(view, view.imports.iter())
 }
 
-/// Lists the load assignments of one service.
+/// Lists the load assignments of some services.
 #[must_use]
-pub fn plan_service(view: &View<'_>, service: &Imported) -> Planned<EndpointInput> {
+pub fn plan_services<'a>(
+    view: &View<'_>,
+    services: impl Iterator<Item = &'a Imported>,
+) -> Vec<Item<EndpointInput>> {
+    let passing = gateway::passing(view);
     let mut planned = Planned::default();
-    add(view, service, &gateway::passing(view), &mut planned);
-    planned
+    for import in services {
+        add(view, import, &passing, &mut planned);
+    }
+    planned.items
 }
 
 fn add(

@@ -43,7 +43,7 @@ fn a_service_without_endpoints_is_sent_and_equals_itself() {
     let world = World::web(Protocol::Http, vec![]);
     assert!(world.assigned(&web("")).message.endpoints.is_empty());
     let inputs = || -> Vec<_> {
-        let items = world.assignments().items;
+        let items = world.assignments();
         items.into_iter().map(|item| item.input).collect()
     };
     assert_eq!(inputs(), inputs());
@@ -252,7 +252,7 @@ fn both_encodings_are_the_same_bytes() {
         .with_rule(&format!(
             "{{{HOST}, trafficPolicy: {{outlierDetection: {{}}}}, subsets: [{{name: none, labels: {{a: b}}}}]}}"
         ));
-    for item in world.assignments().items {
+    for item in world.assignments() {
         let able = Mtls::Able(NamespacePeers::default());
         for mtls in [Mtls::Off, Mtls::All, able] {
             let input = super::EndpointInput {
@@ -288,7 +288,7 @@ fn the_share_of_other_networks_goes_to_their_gateways() {
         far("10.1.0.3", TlsMode::Disabled),
     ];
     let world = World::web(Protocol::Http, endpoints);
-    let item = world.assignments().items.remove(0);
+    let item = world.assignments().remove(0);
     let input = super::EndpointInput {
         far: Some(super::Far {
             own: None,
