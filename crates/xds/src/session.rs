@@ -242,7 +242,7 @@ impl Session {
         for (name, held) in names {
             match held {
                 Held::Sent(_) => ledger.owe_again(name),
-                Held::Absent | Held::Reported(_) => ledger.abandon(name),
+                Held::Absent | Held::Reported(_) | Held::Unsure(_) => ledger.abandon(name),
             }
         }
     }

@@ -87,7 +87,7 @@ pub(super) fn contents(ledger: &Ledger, batch: &Batch) -> (Vec<Arc<Encoded>>, Ve
             Held::Absent if asked && ledger.row.missing == Missing::EmptyResource => {
                 resources.push(empty(ledger.row, name));
             }
-            Held::Absent | Held::Reported(_) => removed.push(name.clone()),
+            Held::Absent | Held::Reported(_) | Held::Unsure(_) => removed.push(name.clone()),
         }
     }
     (resources, removed)

@@ -30,7 +30,9 @@ impl Slot {
     fn new(name: Arc<str>, held: Held) -> Self {
         match held {
             Held::Sent(resource) if resource.name == name => Self::Sent(resource),
-            Held::Sent(_) | Held::Reported(_) | Held::Absent => Self::Other(Box::new((name, held))),
+            Held::Sent(_) | Held::Reported(_) | Held::Absent | Held::Unsure(_) => {
+                Self::Other(Box::new((name, held)))
+            }
         }
     }
 
@@ -115,12 +117,14 @@ impl Holdings {
         self.slots.iter().map(Slot::name)
     }
 
-    /// The resources that were sent.
+    /// The resources that were sent, as far as they are certain.
     pub(crate) fn sent(&self) -> impl Iterator<Item = (Arc<str>, Arc<Encoded>)> + '_ {
-        self.slots.iter().filter_map(|slot| match slot.held() {
-            Held::Sent(resource) => Some((slot.name().clone(), resource)),
-            Held::Reported(_) | Held::Absent => None,
-        })
+        self.slots
+            .iter()
+            .filter_map(|slot| match slot.held().certain() {
+                Held::Sent(resource) => Some((slot.name().clone(), resource.clone())),
+                Held::Reported(_) | Held::Absent | Held::Unsure(_) => None,
+            })
     }
 
     /// How many names there are.
@@ -140,6 +144,7 @@ mod tests {
     fn held(kind: u8, name: &Arc<str>) -> Held {
         match kind {
             0 => Held::Absent,
+            6 => Held::Unsure(Box::new(Held::Absent)),
             1 => Held::Reported("1".into()),
             2 => Held::Sent(Arc::new(Encoded::new("another", CLUSTER, vec![2]))),
             _ => Held::Sent(Arc::new(Encoded::new(name.clone(), CLUSTER, vec![kind]))),
@@ -149,6 +154,7 @@ mod tests {
     fn shown(held: &Held) -> String {
         match held {
             Held::Absent => "absent".to_owned(),
+            Held::Unsure(last) => format!("unsure, {}", shown(last)),
             Held::Reported(version) => format!("reported {version}"),
             Held::Sent(resource) => format!("sent {} {:?}", resource.name, resource.body),
         }
@@ -158,7 +164,7 @@ mod tests {
         /// Batches of any size leave what a map would hold.
         #[test]
         fn batches_are_written_as_into_a_map(
-            batches in prop::collection::vec(btree_map(0u8..40, (0u8..6, any::<bool>()), 0..24), 1..6),
+            batches in prop::collection::vec(btree_map(0u8..40, (0u8..7, any::<bool>()), 0..24), 1..6),
         ) {
             let mut holdings = Holdings::default();
             let mut map: BTreeMap<Arc<str>, String> = BTreeMap::new();

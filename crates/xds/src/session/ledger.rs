@@ -30,6 +30,9 @@ pub(crate) enum Held {
     Reported(Arc<str>),
     /// It was told that there is none.
     Absent,
+    /// This, or anything of a refused response that may have been applied in part; nothing in
+    /// between is [`Self::Unsure`] again.
+    Unsure(Box<Self>),
 }
 
 impl Held {
@@ -37,7 +40,15 @@ impl Held {
         match self {
             Self::Sent(resource) => Some(&resource.version),
             Self::Reported(version) => Some(version),
-            Self::Absent => None,
+            Self::Absent | Self::Unsure(_) => None,
+        }
+    }
+
+    /// What was certain last.
+    pub(super) fn certain(&self) -> &Self {
+        match self {
+            Self::Unsure(last) => last,
+            Self::Sent(_) | Self::Reported(_) | Self::Absent => self,
         }
     }
 }
@@ -207,7 +218,9 @@ impl Ledger {
                 let held = held.as_ref().and_then(Held::version);
                 (held != Some(&wanted.version), false)
             }
-            (Target::Gone, Some(Held::Sent(_) | Held::Reported(_))) => (false, true),
+            (Target::Gone, Some(Held::Sent(_) | Held::Reported(_) | Held::Unsure(_))) => {
+                (false, true)
+            }
             (Target::Gone, None) => (self.subscription.explicit(name), false),
         };
         if !matches!(target, Target::Keep) {
@@ -351,11 +364,14 @@ impl Ledger {
 
     /// What a client is answered that waits for a name.
     fn answer(&self, name: &str) -> Option<Held> {
-        match (self.target(name), self.expected(name)) {
+        let held = self.expected(name);
+        match (self.target(name), held.as_ref().map(Held::certain)) {
             (Target::Send(wanted), _) => Some(Held::Sent(wanted)),
-            (Target::Keep, Some(Held::Sent(good))) => Some(Held::Sent(good)),
+            (Target::Keep, Some(Held::Sent(good))) => Some(Held::Sent(good.clone())),
             (Target::Keep, Some(Held::Reported(_))) => None,
-            (Target::Keep, None | Some(Held::Absent)) | (Target::Gone, _) => Some(Held::Absent),
+            (Target::Keep, None | Some(Held::Absent | Held::Unsure(_))) | (Target::Gone, _) => {
+                Some(Held::Absent)
+            }
         }
     }
 
@@ -382,7 +398,7 @@ impl Ledger {
         for (name, held) in flights.chain([batch]).flatten() {
             match held {
                 Held::Sent(resource) => whole.insert(name.clone(), resource.clone()),
-                Held::Reported(_) | Held::Absent => whole.remove(name),
+                Held::Reported(_) | Held::Absent | Held::Unsure(_) => whole.remove(name),
             };
         }
         whole

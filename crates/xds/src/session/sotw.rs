@@ -80,7 +80,7 @@ pub(super) fn resources(ledger: &Ledger, batch: &Batch) -> Option<Vec<Arc<Encode
             Held::Absent if ledger.row.missing == Missing::EmptyResource => {
                 Some(empty(ledger.row, name))
             }
-            Held::Absent | Held::Reported(_) => None,
+            Held::Absent | Held::Reported(_) | Held::Unsure(_) => None,
         })
         .collect();
     (!resources.is_empty() || ledger.must_answer).then_some(resources)

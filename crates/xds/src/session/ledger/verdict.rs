@@ -14,7 +14,7 @@ impl Ledger {
         let subscription = &self.subscription;
         self.have.commit(items, |name, held| match held {
             Held::Absent => subscription.explicit(name),
-            Held::Sent(_) | Held::Reported(_) => subscription.covers(name),
+            Held::Sent(_) | Held::Reported(_) | Held::Unsure(_) => subscription.covers(name),
         });
     }
 
@@ -66,12 +66,22 @@ impl Ledger {
         } else if self.row.isolate == Isolate::Singly {
             // Which of the others it applied is unknown, so what it holds is, too.
             self.quarantine.singly();
-            items.keys().for_each(|name| self.owe(name));
+            for name in items.keys() {
+                self.doubt(name);
+                self.owe(name);
+            }
         } else if suspects.len() > 1 {
             self.quarantine.halve(&suspects);
         }
         touched.iter().for_each(|name| self.recheck(name));
         culprits
+    }
+
+    /// It may hold something else under that name than was certain until now.
+    fn doubt(&mut self, name: &Arc<str>) {
+        let held = self.have.get(name);
+        let last = held.map_or(Held::Absent, |held| held.certain().clone());
+        self.have.insert(name.clone(), Held::Unsure(Box::new(last)));
     }
 
     /// Takes the blamed out of the batch and into quarantine.
@@ -83,7 +93,8 @@ impl Ledger {
             };
             self.quarantine.put(name.clone(), refused.version.clone());
             let good = self.have.get(name);
-            let last_good = good.as_ref().and_then(Held::version).cloned();
+            let last_good = good.as_ref().and_then(|held| held.certain().version());
+            let last_good = last_good.cloned();
             culprits.push(Culprit { refused, last_good });
         }
         culprits
@@ -105,7 +116,7 @@ impl Ledger {
 fn suspects(items: &Batch) -> Vec<Arc<str>> {
     let sent = |(name, held): (&Arc<str>, &Held)| match held {
         Held::Sent(_) => Some(name.clone()),
-        Held::Reported(_) | Held::Absent => None,
+        Held::Reported(_) | Held::Absent | Held::Unsure(_) => None,
     };
     items.iter().filter_map(sent).collect()
 }

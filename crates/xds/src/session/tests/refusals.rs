@@ -145,3 +145,28 @@ fn asking_again_for_a_refused_name_gets_the_last_good_one() {
          <- eds b=()",
     );
 }
+
+/// Of a refused response Envoy may have applied any part, so what was certain before is not any
+/// more, also when the next version is refused too.
+#[test]
+fn what_a_refused_response_may_have_brought_is_not_taken_for_the_last_good_one() {
+    play(
+        Delta,
+        "world eds a=1 b=1
+         -> eds +a +b
+         <- eds a=1 b=1
+         ack eds
+         world eds a=2 b=bad
+         <- eds a=2 b=bad
+         nack eds: no
+         world eds a=bad b=2
+         <- eds a=bad
+         nack eds: no
+         <- eds b=2
+         ack eds
+         world eds a=1
+         <- eds a=1
+         ack eds
+         <-",
+    );
+}
