@@ -20,8 +20,8 @@ const VALUES: [&str; 2] = [
     "--set=global.proxy.resources.requests.cpu=10m",
 ];
 const SYSTEM_SPACE: &str = "--namespace=istio-system";
-/// How soon everything must be ready: 30 s are asked for, and other nodes may run beside this one.
-const READY: Duration = Duration::from_secs(60);
+/// How soon everything must be ready; nothing runs beside this node.
+const READY: Duration = Duration::from_secs(30);
 const DEADLINE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(300);
 /// Everything that the gateway leads to.
