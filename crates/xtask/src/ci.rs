@@ -151,7 +151,9 @@ fn check_each() -> Result<()> {
 
 fn deny() -> Result<()> {
     if output("cargo-deny", &["--version"]).is_none() {
-        say("cargo-deny is not installed, the test `supply` alone has held .cargo/deny.toml");
+        say(
+            "cargo-deny is not installed; what the test `supply` holds of .cargo/deny.toml is held",
+        );
         return Ok(());
     }
     let args = [

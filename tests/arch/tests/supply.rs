@@ -1,5 +1,5 @@
 //! What may be linked in, by `.cargo/deny.toml`: licences, names and sources of all that is built.
-//! `cargo deny` reads the same file and says more; this asks for nothing that is not there.
+//! `cargo deny` reads the same file and says more.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -21,26 +21,46 @@ fn texts(list: &Value) -> BTreeSet<String> {
     all.map(|text| text.as_str().unwrap().to_owned()).collect()
 }
 
-/// Names of the packages that are built, each with its licence. What features switch off stays in
-/// Cargo.lock and does not count.
-fn built() -> BTreeMap<String, String> {
+/// Lines that `cargo tree` says of all that is built. What features switch off stays in Cargo.lock
+/// and does not count.
+fn tree(words: &[&str]) -> Vec<String> {
     let targets = texts(&rules()["graph"]["targets"]);
-    let args = "tree --workspace --all-features --offline --locked --edges all --prefix none";
+    let args = "tree --workspace --all-features --offline --locked --prefix none";
     let output = Command::new(env!("CARGO"))
         .args(args.split(' '))
-        .args(["--format", "{p}|{l}"])
+        .args(words)
         .args(targets.iter().flat_map(|target| ["--target", target]))
         .current_dir(meltemi_arch::root())
         .output()
         .unwrap();
-    let tree = String::from_utf8_lossy(&output.stdout);
-    assert!(tree.contains("rustls v"), "the tree is whole: {tree}");
-    let rows = tree.lines().filter_map(|line| line.split_once('|'));
-    rows.map(|(package, licence)| {
-        let name = package.split(' ').next().unwrap();
-        (name.to_owned(), licence.trim_end_matches(" (*)").to_owned())
-    })
-    .collect()
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    lines.lines().map(ToOwned::to_owned).collect()
+}
+
+/// The name that a line of the tree begins with.
+fn name(line: &str) -> String {
+    line.split(' ').next().unwrap().to_owned()
+}
+
+/// Names of the packages that are built, each with its licence.
+fn built() -> BTreeMap<String, String> {
+    let lines = tree(&["--edges", "all", "--format", "{p}|{l}"]);
+    let rows = lines.iter().filter_map(|line| line.split_once('|'));
+    let built: BTreeMap<_, _> = rows
+        .map(|(package, licence)| {
+            let licence = licence.trim_end_matches(" (*)").to_owned();
+            (name(package), licence)
+        })
+        .collect();
+    assert!(built.contains_key("rustls"), "the tree is whole: {built:?}");
+    built
+}
+
+/// Packages that may not be used, as the list has them.
+fn banned() -> Vec<Value> {
+    rules()["bans"]["deny"].as_array().unwrap().clone()
 }
 
 /// Whether the licence lets us build with the package, taking only what is in the list.
@@ -83,17 +103,43 @@ fn a_licence_is_read_as_it_is_meant() {
 
 #[test]
 fn banned_packages_are_not_built() {
-    let rules = rules();
-    let banned = rules["bans"]["deny"].as_array().unwrap();
-    let built = built();
-    let never = banned.iter().filter(|rule| rule.get("wrappers").is_none());
+    let all = banned();
+    let never = all.iter().filter(|rule| rule.get("wrappers").is_none());
     let names: Vec<&str> = never.map(|rule| rule["crate"].as_str().unwrap()).collect();
     assert!(names.contains(&"ring"), "the list is read: {names:?}");
+    let built = built();
     let found: Vec<_> = names
         .into_iter()
         .filter(|name| built.contains_key(*name))
         .collect();
     assert!(found.is_empty(), "{found:?}: see .cargo/deny.toml");
+}
+
+/// And those that stand in the list do use them, so that it stays as short as it can.
+#[test]
+fn some_packages_are_used_by_those_in_the_list_alone() {
+    let all = banned();
+    let some = all.iter().filter(|rule| rule.get("wrappers").is_some());
+    let names: Vec<_> = some.clone().map(|rule| &rule["crate"]).collect();
+    assert!(!names.is_empty(), "the list is read");
+    for rule in some {
+        let package = rule["crate"].as_str().unwrap();
+        let words = [
+            "--edges",
+            "normal,build,dev",
+            "--depth",
+            "1",
+            "--invert",
+            package,
+        ];
+        let named: BTreeSet<_> = tree(&words).iter().map(|line| name(line)).collect();
+        let users = named
+            .into_iter()
+            .filter(|name| !name.is_empty() && name != package);
+        let users: BTreeSet<_> = users.collect();
+        let wrong = "who uses it, and who may by .cargo/deny.toml";
+        assert_eq!(users, texts(&rule["wrappers"]), "{package}: {wrong}");
+    }
 }
 
 #[test]
