@@ -8,6 +8,7 @@
 //! the owner of the clock announces by [`Session::overdue`].
 
 mod delta;
+mod held;
 mod holdings;
 mod ledger;
 mod nonce;
@@ -29,7 +30,7 @@ use crate::debug::TypeStatus;
 use crate::error::Unacceptable;
 use crate::source::{Confirmed, Event};
 use crate::types::{Removal, TABLE, XdsType};
-use ledger::{Batch, Held, Ledger, Turn};
+use ledger::{Batch, Ledger, Turn};
 use nonce::Nonces;
 pub(crate) use sotw::set_version;
 
@@ -239,10 +240,10 @@ impl Session {
             self.cold.extend(names.keys().cloned());
             return;
         };
-        for (name, held) in names {
-            match held {
-                Held::Sent(_) => ledger.owe_again(name),
-                Held::Absent | Held::Reported(_) | Held::Unsure(_) => ledger.abandon(name),
+        for (name, brought) in names {
+            match brought {
+                Some(_) => ledger.owe_again(name),
+                None => ledger.abandon(name),
             }
         }
     }

@@ -205,12 +205,7 @@ fn what_is_wrong_with_one_service_outlives_a_change_of_another() -> Result<()> {
         world::object(("v1", "Service"), name, "team", &spec)
     };
     let slice = |name: &str, port: &str| {
-        format!(
-            "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
-             metadata: {{name: {name}-1, namespace: team, labels: {{kubernetes.io/service-name: {name}}}}}\n\
-             addressType: IPv4\nports: [{{name: {port}, port: 8080}}]\n\
-             endpoints: [{{addresses: [10.0.0.8]}}]\n"
-        )
+        world::endpoint_slice((name, "team", 1), port, "{addresses: [10.0.0.8]}")
     };
     // No endpoint of either carries a label of the subsets, which one rule gives to both.
     let start = [

@@ -10,7 +10,7 @@ use meltemi_proto::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use meltemi_proto::resource::Encoded;
 
 use super::check_names;
-use super::ledger::{Batch, Held, Ledger, empty};
+use super::ledger::{Batch, Ledger, empty};
 use super::subscription::ALL;
 use crate::error::Unacceptable;
 use crate::types::Missing;
@@ -80,14 +80,14 @@ fn named(names: &[String]) -> impl Iterator<Item = &str> {
 /// The resources and the removed names of the response that brings `batch`.
 pub(super) fn contents(ledger: &Ledger, batch: &Batch) -> (Vec<Arc<Encoded>>, Vec<Arc<str>>) {
     let (mut resources, mut removed) = (Vec::new(), Vec::new());
-    for (name, held) in batch {
+    for (name, brought) in batch {
         let asked = ledger.subscription.explicit(name);
-        match held {
-            Held::Sent(resource) => resources.push(resource.clone()),
-            Held::Absent if asked && ledger.row.missing == Missing::EmptyResource => {
+        match brought {
+            Some(resource) => resources.push(resource.clone()),
+            None if asked && ledger.row.missing == Missing::EmptyResource => {
                 resources.push(empty(ledger.row, name));
             }
-            Held::Absent | Held::Reported(_) | Held::Unsure(_) => removed.push(name.clone()),
+            None => removed.push(name.clone()),
         }
     }
     (resources, removed)

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use meltemi_proto::resource::Encoded;
 
+use super::held::Held;
 use super::holdings::Holdings;
 use super::quarantine::Quarantine;
 use super::subscription::Subscription;
@@ -20,38 +21,6 @@ use crate::types::{Missing, Removal, XdsType};
 
 /// Responses that a client left unanswered beyond this many are taken as accepted.
 const MAX_UNANSWERED: usize = 16;
-
-/// What a client has under one name.
-#[derive(Clone, Debug)]
-pub(crate) enum Held {
-    /// This resource.
-    Sent(Arc<Encoded>),
-    /// This version, as it said on reconnect; its content is not known.
-    Reported(Arc<str>),
-    /// It was told that there is none.
-    Absent,
-    /// This, or anything of a refused response that may have been applied in part; nothing in
-    /// between is [`Self::Unsure`] again.
-    Unsure(Box<Self>),
-}
-
-impl Held {
-    fn version(&self) -> Option<&Arc<str>> {
-        match self {
-            Self::Sent(resource) => Some(&resource.version),
-            Self::Reported(version) => Some(version),
-            Self::Absent | Self::Unsure(_) => None,
-        }
-    }
-
-    /// What was certain last.
-    pub(super) fn certain(&self) -> &Self {
-        match self {
-            Self::Unsure(last) => last,
-            Self::Sent(_) | Self::Reported(_) | Self::Absent => self,
-        }
-    }
-}
 
 /// Why a name has to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +53,7 @@ pub(crate) enum Turn {
 }
 
 /// What one response changes: a resource, or nothing under that name.
-pub(crate) type Batch = BTreeMap<Arc<str>, Held>;
+pub(crate) type Batch = BTreeMap<Arc<str>, Option<Arc<Encoded>>>;
 
 /// A response that was not answered yet.
 #[derive(Debug)]
@@ -279,7 +248,7 @@ impl Ledger {
         flights
             .filter_map(|flight| flight.items.get(name))
             .next()
-            .cloned()
+            .map(|brought| Held::from(brought.clone()))
             .or_else(|| self.have.get(name))
     }
 
@@ -335,9 +304,7 @@ impl Ledger {
         if turn != Turn::Removals {
             for name in self.ready(turn) {
                 self.todo.remove(&name);
-                if let Some(answer) = self.answer(&name) {
-                    batch.insert(name, answer);
-                }
+                self.answer(name, &mut batch);
             }
         }
         let removing = match self.row.removal {
@@ -346,7 +313,7 @@ impl Ledger {
         };
         if removing {
             let removals = std::mem::take(&mut self.removals);
-            batch.extend(removals.into_iter().map(|name| (name, Held::Absent)));
+            batch.extend(removals.into_iter().map(|name| (name, None)));
         }
         let speak = self.must_answer && turn != Turn::Removals;
         (speak || !batch.is_empty()).then_some(batch)
@@ -362,17 +329,17 @@ impl Ledger {
         self.quarantine.admit(ready, |name| todo.contains_key(name))
     }
 
-    /// What a client is answered that waits for a name.
-    fn answer(&self, name: &str) -> Option<Held> {
-        let held = self.expected(name);
-        match (self.target(name), held.as_ref().map(Held::certain)) {
-            (Target::Send(wanted), _) => Some(Held::Sent(wanted)),
-            (Target::Keep, Some(Held::Sent(good))) => Some(Held::Sent(good.clone())),
-            (Target::Keep, Some(Held::Reported(_))) => None,
-            (Target::Keep, None | Some(Held::Absent | Held::Unsure(_))) | (Target::Gone, _) => {
-                Some(Held::Absent)
-            }
-        }
+    /// Puts in what a client is answered that waits for a name: nothing when all that is known is
+    /// which version it holds.
+    fn answer(&self, name: Arc<str>, batch: &mut Batch) {
+        let held = self.expected(&name);
+        let answer = match (self.target(&name), held.as_ref().map(Held::certain)) {
+            (Target::Send(wanted), _) => Some(wanted),
+            (Target::Keep, Some(Held::Sent(good))) => Some(good.clone()),
+            (Target::Keep, Some(Held::Reported(_))) => return,
+            (Target::Keep, None | Some(Held::Absent | Held::Unsure(_))) | (Target::Gone, _) => None,
+        };
+        batch.insert(name, answer);
     }
 
     /// The batch is on its way.
@@ -395,10 +362,10 @@ impl Ledger {
     pub(crate) fn whole(&self, batch: &Batch) -> BTreeMap<Arc<str>, Arc<Encoded>> {
         let flights = self.flights.iter().map(|flight| &flight.items);
         let mut whole: BTreeMap<_, _> = self.have.sent().collect();
-        for (name, held) in flights.chain([batch]).flatten() {
-            match held {
-                Held::Sent(resource) => whole.insert(name.clone(), resource.clone()),
-                Held::Reported(_) | Held::Absent | Held::Unsure(_) => whole.remove(name),
+        for (name, brought) in flights.chain([batch]).flatten() {
+            match brought {
+                Some(resource) => whole.insert(name.clone(), resource.clone()),
+                None => whole.remove(name),
             };
         }
         whole

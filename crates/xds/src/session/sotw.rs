@@ -12,7 +12,7 @@ use meltemi_proto::resource::Encoded;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::check_names;
-use super::ledger::{Batch, Held, Ledger, empty};
+use super::ledger::{Batch, Ledger, empty};
 use super::subscription::ALL;
 use crate::error::Unacceptable;
 use crate::types::Missing;
@@ -75,12 +75,10 @@ pub(super) fn resources(ledger: &Ledger, batch: &Batch) -> Option<Vec<Arc<Encode
     }
     let resources: Vec<_> = batch
         .iter()
-        .filter_map(|(name, held)| match held {
-            Held::Sent(resource) => Some(resource.clone()),
-            Held::Absent if ledger.row.missing == Missing::EmptyResource => {
-                Some(empty(ledger.row, name))
-            }
-            Held::Absent | Held::Reported(_) | Held::Unsure(_) => None,
+        .filter_map(|(name, brought)| match brought {
+            Some(resource) => Some(resource.clone()),
+            None if ledger.row.missing == Missing::EmptyResource => Some(empty(ledger.row, name)),
+            None => None,
         })
         .collect();
     (!resources.is_empty() || ledger.must_answer).then_some(resources)

@@ -104,6 +104,19 @@ fn service() -> impl Strategy<Value = String> {
     })
 }
 
+/// One of a service's lists of endpoints, at one named port.
+pub(crate) fn endpoint_slice(
+    (name, ns, number): (&str, &str, u8),
+    port: &str,
+    endpoints: &str,
+) -> String {
+    format!(
+        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
+         metadata: {{name: {name}-{number}, namespace: {ns}, labels: {{kubernetes.io/service-name: {name}}}}}\n\
+         addressType: IPv4\nports: [{{name: {port}, port: 8080}}]\nendpoints: [{endpoints}]\n"
+    )
+}
+
 fn slice() -> impl Strategy<Value = String> {
     let number = 1..3_u8;
     let address = select(&["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.8", "10.0.0.9"][..]);
@@ -117,12 +130,9 @@ fn slice() -> impl Strategy<Value = String> {
     let port = select(&["http", "tcp", "web", "grpc", "http-b"][..]);
     (app(), namespace(), number, (address, ready), port).prop_map(
         |(name, ns, number, (address, ready), port)| {
-            format!(
-                "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
-                 metadata: {{name: {name}-{number}, namespace: {ns}, labels: {{kubernetes.io/service-name: {name}}}}}\n\
-                 addressType: IPv4\nports: [{{name: {port}, port: 8080}}]\n\
-                 endpoints: [{{addresses: [{address}], conditions: {ready}}}, {{addresses: [10.0.0.7], zone: far}}]\n"
-            )
+            let one = format!("{{addresses: [{address}], conditions: {ready}}}");
+            let endpoints = format!("{one}, {{addresses: [10.0.0.7], zone: far}}");
+            endpoint_slice((name, ns, number), port, &endpoints)
         },
     )
 }

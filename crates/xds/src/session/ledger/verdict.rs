@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::{Batch, Flight, Held, Ledger};
+use super::{Batch, Flight, Ledger};
+use crate::session::held::Held;
 use crate::session::quarantine::named_in;
 use crate::source::Culprit;
 use crate::types::Isolate;
@@ -12,9 +13,9 @@ impl Ledger {
     /// The client holds what the batch says.
     pub(crate) fn commit(&mut self, items: Batch) {
         let subscription = &self.subscription;
-        self.have.commit(items, |name, held| match held {
-            Held::Absent => subscription.explicit(name),
-            Held::Sent(_) | Held::Reported(_) | Held::Unsure(_) => subscription.covers(name),
+        self.have.commit(items, |name, brought| match brought {
+            Some(_) => subscription.covers(name),
+            None => subscription.explicit(name),
         });
     }
 
@@ -88,7 +89,7 @@ impl Ledger {
     fn condemn(&mut self, blamed: &[Arc<str>], items: &mut Batch) -> Vec<Culprit> {
         let mut culprits = Vec::new();
         for name in blamed {
-            let Some(Held::Sent(refused)) = items.remove(name) else {
+            let Some(refused) = items.remove(name).flatten() else {
                 continue;
             };
             self.quarantine.put(name.clone(), refused.version.clone());
@@ -114,9 +115,6 @@ impl Ledger {
 
 /// The names that a batch brings a resource for.
 fn suspects(items: &Batch) -> Vec<Arc<str>> {
-    let sent = |(name, held): (&Arc<str>, &Held)| match held {
-        Held::Sent(_) => Some(name.clone()),
-        Held::Reported(_) | Held::Absent | Held::Unsure(_) => None,
-    };
-    items.iter().filter_map(sent).collect()
+    let brought = items.iter().filter(|(_, brought)| brought.is_some());
+    brought.map(|(name, _)| name.clone()).collect()
 }
