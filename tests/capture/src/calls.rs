@@ -2,6 +2,7 @@
 //! to go, so the answer says who was reached.
 
 use anyhow::{Context, Result, anyhow};
+use meltemi_testkit::wait;
 use rustix::net::sockopt;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{self, LinkNameSpaceType};
@@ -155,7 +156,8 @@ pub fn call_udp(namespace: &str, owner: Owner, to: SocketAddr) -> Result<String>
     call_udp_from(namespace, owner, (SocketAddr::new(any, 0), to))
 }
 
-/// The same, from an address and port of the caller's.
+/// The same, from an address and port of the caller's. A port that was used before is waited for: what
+/// another test starts beside has a copy of every socket until it runs its own program.
 ///
 /// # Errors
 /// The namespace cannot be entered, the port is taken, or nobody answers in time.
@@ -165,7 +167,8 @@ pub fn call_udp_from(
     (from, to): (SocketAddr, SocketAddr),
 ) -> Result<String> {
     within(namespace, Some(owner), || {
-        let socket = UdpSocket::bind(from)?;
+        let bound = || Ok(Some(UdpSocket::bind(from)?));
+        let socket = wait::until("a port to be free", DEADLINE, bound)?;
         // Connected: an answer of anybody else is not taken.
         socket.connect(to)?;
         socket.set_read_timeout(Some(DEADLINE))?;

@@ -6,8 +6,11 @@
 
 use anyhow::{Result, bail};
 use rustix::fs::{FlockOperation, flock};
+use rustix::net::sockopt::set_socket_reuseaddr;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 
 /// The values of N that are given away.
 const RANGE: std::ops::RangeInclusive<u8> = 11..=250;
@@ -57,9 +60,25 @@ impl Lease {
 }
 
 /// True when a listener can be bound there.
+///
+/// The look is in nobody's way, not in that of another look either: a socket that does not listen keeps
+/// no other from being bound, as long as both allow it. One that listens does, and what another thread
+/// starts has a copy of it until it runs its own program.
 #[must_use]
 pub fn is_free(address: SocketAddr) -> bool {
-    TcpListener::bind(address).is_ok()
+    look(address).is_ok()
+}
+
+fn look(address: SocketAddr) -> rustix::io::Result<OwnedFd> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+    set_socket_reuseaddr(&socket, true)?;
+    bind(&socket, &address)?;
+    Ok(socket)
 }
 
 /// The lock, unless another holds it or it belongs to another user.
@@ -74,6 +93,8 @@ fn lock(address: Ipv4Addr) -> Option<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::net::getsockname;
+    use std::net::TcpListener;
 
     #[test]
     fn an_address_has_one_owner_at_a_time() {
@@ -81,6 +102,16 @@ mod tests {
         let second = Lease::take(&[]).unwrap();
         assert_ne!(first.address(), second.address());
         assert!(lock(first.address()).is_none());
+    }
+
+    #[test]
+    fn a_look_is_in_nobodys_way() {
+        let lease = Lease::take(&[]).unwrap();
+        let first = look((lease.address(), 0).into()).unwrap();
+        let address = getsockname(&first).unwrap().try_into().unwrap();
+        let _second = look(address).unwrap();
+        let _listener = TcpListener::bind(address).unwrap();
+        assert!(!is_free(address), "somebody listens");
     }
 
     #[test]
