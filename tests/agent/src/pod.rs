@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result, ensure};
 use meltemi_testkit::http::{Client, Request, Response};
-use meltemi_testkit::lease::Lease;
+use meltemi_testkit::lease::{Door, Lease};
 use meltemi_testkit::paths::{self, Scratch};
 use meltemi_testkit::plane::{self, Plane};
 use meltemi_testkit::process::Process;
@@ -43,7 +43,7 @@ pub struct Pod {
     /// What its Sidecar says of egress, a list in YAML; nothing is seen by default.
     pub egress: String,
     address: Ipv4Addr,
-    grpc: SocketAddr,
+    grpc: Door,
     client: Client,
     _lease: Lease,
 }
@@ -65,7 +65,6 @@ impl Pod {
     /// A program is missing, or there is no address.
     pub fn alone(name: &str) -> Result<Self> {
         let lease = Lease::take(&PORTS)?;
-        let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         Ok(Self {
             agent: None,
             plane: None,
@@ -74,7 +73,7 @@ impl Pod {
             config: json!({}),
             egress: "[{hosts: [~/*]}]".into(),
             address: lease.address(),
-            grpc: free,
+            grpc: Door::take()?,
             client: Client::new(Duration::from_secs(10)),
             _lease: lease,
         })
@@ -91,7 +90,7 @@ impl Pod {
         let logs = self.scratch.path().to_path_buf();
         let binary = paths::binary("meltemid")?;
         let mut options = plane::Options::new(binary, config.display().to_string(), logs);
-        options.grpc = self.grpc;
+        options.grpc = self.grpc.address();
         self.plane = Some(Plane::start(&options)?);
         Ok(())
     }
@@ -116,7 +115,7 @@ impl Pod {
             envoy: envoy::find()?,
             name: "shop".into(),
             address: self.address,
-            plane: self.grpc.to_string(),
+            plane: self.grpc.address().to_string(),
             root,
             config,
             env: self.env.clone(),

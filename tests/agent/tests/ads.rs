@@ -7,12 +7,12 @@ use meltemi_agent_tests::relayed::{self, LONG as SOON, Proxy};
 use meltemi_bootstrap::XdsProtocol;
 use meltemi_runtime::drain::{self, Drainer};
 use meltemi_testkit::envoy::Envoy;
-use meltemi_testkit::lease::Lease;
+use meltemi_testkit::lease::{Door, Lease};
 use meltemi_testkit::paths::{self, Scratch};
 use meltemi_testkit::plane::{self, Plane};
 use meltemi_testkit::wait;
 use serde_json::{Map, json};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -25,7 +25,7 @@ struct Scene {
     plane: Option<Plane>,
     seen: Seen,
     protocol: XdsProtocol,
-    grpc: SocketAddr,
+    grpc: Door,
     sockets: TempDir,
     scratch: Scratch,
     lease: Lease,
@@ -35,12 +35,12 @@ struct Scene {
 
 impl Scene {
     fn start(name: &str, protocol: XdsProtocol) -> Result<Self> {
-        let grpc = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let grpc = Door::take()?;
         // The path of a socket has 108 bytes.
         let sockets = tempfile::tempdir()?;
         let settings = Settings {
             socket: sockets.path().join("XDS"),
-            upstream: grpc.to_string(),
+            upstream: grpc.address().to_string(),
             san: None,
             roots: None,
             token: None,
@@ -81,7 +81,7 @@ impl Scene {
     fn serve(&mut self) -> Result<()> {
         let (config, logs) = (self.config().display().to_string(), self.scratch.path());
         let mut options = plane::Options::new(paths::binary("meltemid")?, config, logs.into());
-        options.grpc = self.grpc;
+        options.grpc = self.grpc.address();
         self.plane = Some(Plane::start(&options)?);
         Ok(())
     }

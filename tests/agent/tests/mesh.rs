@@ -13,13 +13,14 @@ use meltemi_agent_tests::relayed::{self, LONG as SOON, Proxy};
 use meltemi_bootstrap::XdsProtocol;
 use meltemi_runtime::drain::{self, Drain, Drainer};
 use meltemi_testkit::envoy::Envoy;
+use meltemi_testkit::lease::Door;
 use meltemi_testkit::paths::{self, Scratch};
 use meltemi_testkit::plane::{self, Plane};
 use meltemi_testkit::reviews::{Reviews, Token};
 use meltemi_testkit::wait;
 use meltemi_types::Secret;
 use serde_json::{Map, Value, json};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,7 +42,7 @@ enum Proof {
 struct Stage {
     plane: Option<Plane>,
     reviews: Reviews,
-    secure: SocketAddr,
+    secure: Door,
     sockets: TempDir,
     scratch: Scratch,
     runtime: Runtime,
@@ -55,7 +56,7 @@ impl Stage {
         let mut stage = Self {
             plane: None,
             reviews: Reviews::start(&["istio-system", "shop"])?,
-            secure: TcpListener::bind("127.0.0.1:0")?.local_addr()?,
+            secure: Door::take()?,
             sockets: tempfile::tempdir()?,
             scratch: Scratch::new(name)?,
             runtime: Runtime::new()?,
@@ -83,7 +84,7 @@ impl Stage {
         let dir = self.scratch.path();
         let mut options = plane::Options::new(paths::binary("meltemid")?, config, dir.into());
         options.args = vec!["--kubeconfig".into(), self.reviews.kubeconfig(dir)?.into()];
-        let secure = self.secure.to_string();
+        let secure = self.secure.address().to_string();
         let any = "127.0.0.1:0".to_owned();
         for (flag, address) in [
             ("--secureGRPCAddr", &secure),
@@ -109,7 +110,7 @@ impl Stage {
     fn asks(&self, lifetime: Duration, output: Option<PathBuf>) -> Result<Held> {
         let authority = Authority {
             upstream: Upstream {
-                address: self.secure.to_string(),
+                address: self.secure.address().to_string(),
                 san: Some(NAME.into()),
                 roots: Some(self.path("root-cert.pem")),
                 token: Some(self.path("token")),
@@ -134,7 +135,7 @@ impl Stage {
     fn relay(&self, held: Held, proof: Proof) -> Result<Seen> {
         let settings = ads::Settings {
             socket: self.sockets.path().join("XDS"),
-            upstream: self.secure.to_string(),
+            upstream: self.secure.address().to_string(),
             san: Some(NAME.into()),
             roots: Some(self.path("root-cert.pem")),
             token: (proof == Proof::Token).then(|| self.path("token")),

@@ -11,13 +11,14 @@
 use meltemi_capture_tests::calls::{APPLICATION, Owner, PROXY, call, call_udp, listen, listen_udp};
 use meltemi_capture_tests::{Backend, Pod, Version};
 use meltemi_testkit::http::Client;
+use meltemi_testkit::lease::Door;
 use meltemi_testkit::paths::{self, Scratch};
 use meltemi_testkit::process::{Process, Spec};
 use meltemi_testkit::reviews::Reviews;
 use meltemi_testkit::wait;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -352,11 +353,8 @@ fn a_pod_that_cannot_be_judged_gets_no_network_and_no_rules() {
     let refused = ask("ADD", &pod, &conf);
     assert_eq!(refused.code(), 100);
     assert!(refused.text.contains("separated by commas"), "{refused:?}");
-    // Nobody listens there any more.
-    let gone = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let nobody = Door::take().unwrap();
+    let gone = nobody.address();
     let config = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "a",
         "clusters": [{"name": "a", "cluster": {"server": format!("http://{gone}")}}],
@@ -421,7 +419,8 @@ fn pods_without_a_sidecar_are_left_alone() {
 struct Machine {
     node: Node,
     installer: Process,
-    ready: SocketAddr,
+    ready: Door,
+    _metrics: Door,
 }
 
 const CHAIN: &str = "{ \"name\": \"meltemi\", \"cniVersion\": \"1.0.0\",\n  \"plugins\": [ {\"type\": \"bridge\"} ] }\n";
@@ -436,13 +435,7 @@ impl Machine {
         std::fs::write(dir.join("conf/10-meltemi.conflist"), CHAIN).unwrap();
         std::fs::write(dir.join("account/token"), "first").unwrap();
         std::fs::write(dir.join("account/ca.crt"), "").unwrap();
-        let free = || {
-            TcpListener::bind("127.0.0.1:0")
-                .unwrap()
-                .local_addr()
-                .unwrap()
-        };
-        let (ready, metrics) = (free(), free());
+        let (ready, metrics) = (Door::take().unwrap(), Door::take().unwrap());
         let spec = Spec::new("installer", &paths::binary("meltemi-cni").unwrap(), &dir)
             .arg("install")
             .option("--conf-dir", dir.join("conf"))
@@ -453,16 +446,17 @@ impl Machine {
             .option("--exclude-namespaces", "kube-system")
             .option("--pod-namespace", "istio-system")
             .option("--daemon-set", "istio-cni-node")
-            .option("--http-addr", ready.to_string())
-            .option("--monitoring-addr", metrics.to_string());
+            .option("--http-addr", ready.address().to_string())
+            .option("--monitoring-addr", metrics.address().to_string());
         let installer = Process::start(&spec).unwrap();
         let machine = Self {
             node,
             installer,
             ready,
+            _metrics: metrics,
         };
         machine.until("readiness", || {
-            let text = Client::new(DEADLINE).text(machine.ready, "/readyz");
+            let text = Client::new(DEADLINE).text(machine.ready.address(), "/readyz");
             text.is_ok_and(|text| text == "ready\n")
         });
         machine
@@ -556,7 +550,7 @@ fn what_somebody_overwrites_is_put_back_and_tokens_are_followed() {
     });
     std::fs::write(machine.path("conf/10-meltemi.conflist"), "{").unwrap();
     machine.until("the end of readiness", || {
-        let text = Client::new(DEADLINE).text(machine.ready, "/readyz");
+        let text = Client::new(DEADLINE).text(machine.ready.address(), "/readyz");
         !text.is_ok_and(|text| text == "ready\n")
     });
     std::fs::write(machine.path("conf/10-meltemi.conflist"), CHAIN).unwrap();

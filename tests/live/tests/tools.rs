@@ -12,6 +12,7 @@ use meltemi_proto::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryRe
 use meltemi_proto::envoy::service::status::v3::{ClientConfig, ConfigStatus};
 use meltemi_proto::urls::CLUSTER;
 use meltemi_testkit::ads_client::{AdsClient, Keep};
+use meltemi_testkit::lease::Door;
 use meltemi_testkit::paths::{self, Scratch};
 use meltemi_testkit::plane::{Options, Plane};
 use serde_json::{Value, json};
@@ -394,7 +395,8 @@ async fn prometheus_reads_metrics() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn levels_of_logs_are_shown_and_set() -> Result<()> {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let door = Door::take()?;
+    let port = door.address();
     let flag = format!("--ctrlz_port={}", port.port());
     let _stage = Stage::start("tools-levels", &[&flag]).await?;
     let client = meltemi_testkit::http::Client::new(SOON);

@@ -14,6 +14,7 @@ pub use pod::Pod;
 pub use roots::{Rotated, Signers};
 pub use turns::{Outage, Turns};
 
+use crate::lease::Door;
 use crate::openssl::{Openssl, Signer};
 use crate::paths::{self, Scratch};
 use crate::plane::{self, Plane};
@@ -22,7 +23,7 @@ use crate::{envoy, wait};
 use anyhow::{Context, Result, ensure};
 use pod::Kubelet;
 use serde_json::{Map, Value, json};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -97,6 +98,7 @@ pub struct Couple {
     /// How certificates are given out.
     pub terms: Terms,
     options: plane::Options,
+    _door: Door,
     _kubelet: Kubelet,
     scratch: Scratch,
 }
@@ -125,7 +127,8 @@ impl Couple {
         let (caller, called) = (Pod::lease("caller")?, Pod::lease("called")?);
         let objects = objects(&caller, &called);
         std::fs::write(dir.join("config/couple.yaml"), objects)?;
-        let secure = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let door = Door::take()?;
+        let secure = door.address();
         let options = options((dir, &programs.meltemid), (&reviews, secure), terms)?;
         let plane = Plane::start(&options)?;
         let kubelet = Kubelet::start(&reviews, &[caller.root(dir), called.root(dir)])?;
@@ -136,6 +139,7 @@ impl Couple {
             openssl,
             terms,
             options,
+            _door: door,
             _kubelet: kubelet,
             reviews,
             scratch,

@@ -4,10 +4,11 @@
 //! the owner dies. An address on which a wanted port is taken (by a process that is still dying,
 //! or by one bound to all addresses) is passed over.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use rustix::fs::{FlockOperation, flock};
 use rustix::net::sockopt::set_socket_reuseaddr;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
+use std::fmt;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -59,6 +60,43 @@ impl Lease {
     }
 }
 
+/// A port of 127.0.0.1 that is ours while the value lives, for what binds it later, or again.
+///
+/// The system gives none of these to who asks for any: those begin at 32768.
+#[derive(Debug)]
+pub struct Door {
+    address: SocketAddr,
+    _lock: File,
+}
+
+impl Door {
+    /// The values that are given away.
+    const RANGE: std::ops::RangeInclusive<u16> = 21_000..=21_999;
+
+    /// Takes a free port.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn take() -> Result<Self> {
+        let ours = |port: u16| {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            let lock = lock(address).filter(|_| is_free(address))?;
+            Some(Self {
+                address,
+                _lock: lock,
+            })
+        };
+        let found = Self::RANGE.into_iter().find_map(ours);
+        found.context("all ports from 21000 to 21999 are in use by other runs; stop one")
+    }
+
+    /// The address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
 /// True when a listener can be bound there.
 ///
 /// The look is in nobody's way, not in that of another look either: a socket that does not listen keeps
@@ -82,7 +120,7 @@ fn look(address: SocketAddr) -> rustix::io::Result<OwnedFd> {
 }
 
 /// The lock, unless another holds it or it belongs to another user.
-fn lock(address: Ipv4Addr) -> Option<File> {
+fn lock(address: impl fmt::Display) -> Option<File> {
     let path = std::env::temp_dir().join(format!("meltemi-{address}.lock"));
     let opened = File::open(&path).or_else(|_| File::create(&path));
     let file = opened.ok()?;
@@ -112,6 +150,17 @@ mod tests {
         let _second = look(address).unwrap();
         let _listener = TcpListener::bind(address).unwrap();
         assert!(!is_free(address), "somebody listens");
+    }
+
+    #[test]
+    fn a_port_has_one_owner_at_a_time_and_can_be_bound_again() {
+        let first = Door::take().unwrap();
+        let second = Door::take().unwrap();
+        assert_ne!(first.address(), second.address());
+        let listener = TcpListener::bind(first.address()).unwrap();
+        assert!(!is_free(first.address()));
+        drop(listener);
+        assert!(lock(first.address()).is_none());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use meltemi_proto::resource::Encoded;
 use meltemi_proto::urls;
+use meltemi_testkit::lease::Door;
 use meltemi_xds::{Event, Limits};
 use meltemi_xds_tests::{Desk, Proxy, Serving, Stats, mesh};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -33,11 +34,6 @@ async fn workload(name: &'static str) -> Result<u16> {
     Ok(port)
 }
 
-/// A port of 127.0.0.1 that was free a moment ago.
-fn free_address() -> Result<SocketAddr> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
-
 fn sum(stats: &Stats, end: &str) -> u64 {
     let found = stats.iter().filter(|(name, _)| name.ends_with(end));
     found.map(|(_, value)| value).sum()
@@ -47,7 +43,7 @@ struct Stand {
     desk: Arc<Desk>,
     serving: Serving,
     proxy: Proxy,
-    listener: SocketAddr,
+    listener: Door,
 }
 
 fn everything(port: u16, listener: SocketAddr) -> Vec<Arc<Encoded>> {
@@ -61,11 +57,11 @@ fn everything(port: u16, listener: SocketAddr) -> Vec<Arc<Encoded>> {
 
 async fn stand(api: &str) -> Result<Stand> {
     let desk = Arc::new(Desk::default());
-    let (port, listener) = (workload("one").await?, free_address()?);
-    desk.edit(&everything(port, listener), &[]);
+    let (port, listener) = (workload("one").await?, Door::take()?);
+    desk.edit(&everything(port, listener.address()), &[]);
     let serving = Serving::start(&desk, 0, Limits::default()).await?;
     let proxy = Proxy::start(serving.address, api).await?;
-    proxy.until_answered(listener, 200).await?;
+    proxy.until_answered(listener.address(), 200).await?;
     Ok(Stand {
         desk,
         serving,
@@ -95,7 +91,7 @@ async fn lives(api: &str) -> Result<()> {
         &[(urls::CLUSTER, "one"), (urls::ENDPOINT, "one")],
     );
     desk.until_synced().await?;
-    assert_eq!(proxy.until_answered(*listener, 200).await?, "two");
+    assert_eq!(proxy.until_answered(listener.address(), 200).await?, "two");
     desk.edit(&[mesh::cluster("two", 2 * SECOND)], &[]);
     let warm = |s: &Stats| sum(s, "cluster_manager.warming_clusters") == 0;
     desk.until_synced().await?;
@@ -141,8 +137,8 @@ async fn sotw_lives() -> Result<()> {
 /// change afterwards still arrives.
 async fn reconnects(api: &str, silent: &[&str]) -> Result<()> {
     let (one, two) = (workload("one").await?, workload("two").await?);
-    let listener = free_address()?;
-    let mut held = everything(one, listener);
+    let listener = Door::take()?;
+    let mut held = everything(one, listener.address());
     held.push(mesh::cluster("two", SECOND));
     held.push(mesh::endpoints("two", &[("127.0.0.1", two)]));
     let desk = Arc::new(Desk::default());
@@ -150,7 +146,7 @@ async fn reconnects(api: &str, silent: &[&str]) -> Result<()> {
     let serving = Serving::start(&desk, 0, Limits::default()).await?;
     let address = serving.address;
     let proxy = Proxy::start(address, api).await?;
-    proxy.until_answered(listener, 200).await?;
+    proxy.until_answered(listener.address(), 200).await?;
     desk.until_synced().await?;
     serving.stop().await?;
 
@@ -174,7 +170,7 @@ async fn reconnects(api: &str, silent: &[&str]) -> Result<()> {
         let quiet = status.sent_nonce.is_none();
         assert_eq!(quiet, silent.contains(&status.short), "{status:?}");
     }
-    assert_eq!(proxy.until_answered(listener, 200).await?, "two");
+    assert_eq!(proxy.until_answered(listener.address(), 200).await?, "two");
     again.edit(&[mesh::cluster("one", 2 * SECOND)], &[]);
     again.until_synced().await?;
     let stats = proxy.stats().await?;
@@ -224,21 +220,21 @@ async fn isolates(api: &str) -> Result<()> {
         listener,
         ..
     } = &stand;
-    let (other, third) = (free_address()?, free_address()?);
+    let (other, third) = (Door::take()?, Door::take()?);
     desk.edit(
         &[
-            mesh::listener("other", other, "bad"),
-            mesh::listener("third", third, "good"),
+            mesh::listener("other", other.address(), "bad"),
+            mesh::listener("third", third.address(), "good"),
             mesh::bad_route("bad", "one"),
             mesh::route("good", "one"),
         ],
         &[],
     );
     assert_eq!(blamed(desk).await?, ["bad"]);
-    proxy.until_answered(third, 200).await?;
+    proxy.until_answered(third.address(), 200).await?;
     desk.edit(&[mesh::route("bad", "one")], &[]);
-    proxy.until_answered(other, 200).await?;
-    proxy.until_answered(*listener, 200).await?;
+    proxy.until_answered(other.address(), 200).await?;
+    proxy.until_answered(listener.address(), 200).await?;
     desk.until_synced().await?;
 
     let stand = self::stand(api).await?;
@@ -260,7 +256,7 @@ async fn isolates(api: &str) -> Result<()> {
     );
     assert_eq!(blamed(desk).await?, ["bad"]);
     desk.until_synced().await?;
-    assert_eq!(proxy.until_answered(*listener, 200).await?, "two");
+    assert_eq!(proxy.until_answered(listener.address(), 200).await?, "two");
 
     let stand = self::stand(api).await?;
     let Stand {
@@ -279,10 +275,10 @@ async fn isolates(api: &str) -> Result<()> {
     );
     assert_eq!(blamed(desk).await?, ["one"]);
     desk.until_synced().await?;
-    assert_eq!(proxy.until_answered(*listener, 200).await?, "one");
+    assert_eq!(proxy.until_answered(listener.address(), 200).await?, "one");
     desk.edit(&[mesh::route("r", "two")], &[]);
     desk.until_synced().await?;
-    assert_eq!(proxy.until_answered(*listener, 200).await?, "two");
+    assert_eq!(proxy.until_answered(listener.address(), 200).await?, "two");
     Ok(())
 }
 
