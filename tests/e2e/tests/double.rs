@@ -296,7 +296,7 @@ fn lists(pair: &Pair<'_>) -> Result<()> {
 
 fn watches(pair: &Pair<'_>) -> Result<()> {
     let stream = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan\
-                  &allowWatchBookmarks=true&timeoutSeconds=2";
+                  &allowWatchBookmarks=true&timeoutSeconds=8";
     let streamed = pair.same(
         "a list that streams",
         &format!("{SERVICES}?{stream}"),

@@ -6,10 +6,11 @@ use std::fmt;
 use std::path::Path;
 
 /// Programs, each with the Debian package that has it.
-const TOOLS: [(&str, &str); 14] = [
+const TOOLS: [(&str, &str); 15] = [
     ("conntrack", "conntrack"),
     ("containerd", "containerd"),
     ("ctr", "containerd"),
+    ("curl", "curl"),
     ("ip", "iproute2"),
     ("iptables", "iptables"),
     ("mount", "mount"),

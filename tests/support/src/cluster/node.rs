@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-const SHORT: Duration = Duration::from_secs(20);
+const SHORT: Duration = Duration::from_secs(60);
 const API: Duration = Duration::from_secs(90);
 /// Between two questions to something that answers slowly.
 const PAUSE: Duration = Duration::from_millis(150);
