@@ -69,12 +69,13 @@ fn the_certificate_comes_from_the_authority_that_is_named() -> Result<()> {
         ("OUTPUT_CERTS".to_owned(), out.display().to_string()),
     ];
     pod.start()?;
-    let chain = wait::until("the certificate in OUTPUT_CERTS", SOON, || {
+    // The roots are the last that is written.
+    let roots = wait::until("the certificate in OUTPUT_CERTS", SOON, || {
         pod.agent()?.expect_running()?;
-        Ok(std::fs::read_to_string(out.join("cert-chain.pem")).ok())
+        Ok(std::fs::read_to_string(out.join("root-cert.pem")).ok())
     })
     .with_context(|| pod.log())?;
-    let roots = std::fs::read_to_string(out.join("root-cert.pem"))?;
+    let chain = std::fs::read_to_string(out.join("cert-chain.pem"))?;
     ensure!(roots.trim_end() == elsewhere.roots.trim_end(), "{roots}");
     let openssl = Openssl::new(elsewhere.scratch.path());
     openssl.verify(&[chain.clone(), roots])?;

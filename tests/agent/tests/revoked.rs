@@ -153,12 +153,15 @@ impl Stage {
     }
 
     fn wait_refused(&self, who: &Workload, roots: &str) -> Result<()> {
-        let error = wait::until("a revoked certificate to be refused", SOON, || {
-            Ok(self.is_served(who, roots).err())
-        })?;
-        let error = format!("{error:#}");
-        ensure!(error.contains("CertificateRevoked"), "{error}");
-        Ok(())
+        let mut last = String::new();
+        // Who is still writing when the other side closes may not get to read why.
+        let refused = wait::until("a revoked certificate to be refused", SOON, || {
+            last = self
+                .is_served(who, roots)
+                .map_or_else(|error| format!("{error:#}"), |()| "it is served".to_owned());
+            Ok(last.contains("CertificateRevoked").then_some(()))
+        });
+        refused.with_context(|| last.clone())
     }
 }
 

@@ -86,7 +86,7 @@ spec:
     - |
       asked=0
       while :; do
-        said=$(timeout 5 wget -qO- {url} 2>&1) || echo \"$(date -u +%T) $said\"
+        said=$(timeout 20 wget -qO- {url} 2>&1) || echo \"$(date -u +%T) $said\"
         asked=$((asked + 1))
         [ $((asked % 10)) != 0 ] || echo asked $asked
         sleep 0.04

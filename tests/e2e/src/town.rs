@@ -16,7 +16,13 @@ pub const HOST: &str = "--header=Host: shop.example";
 /// The gateway to the outside.
 pub const EGRESS: &str = "istio-egressgateway";
 
-const EDGE: [&str; 1] = ["--set=image=auto"];
+/// A gateway that is replaced serves until kube-proxy has heard of it, which takes long while all of
+/// the town is replaced on the same processors.
+const EDGE: [&str; 3] = [
+    "--set=image=auto",
+    "--set=terminationGracePeriodSeconds=45",
+    "--set=podAnnotations.proxy\\.istio\\.io/config=terminationDrainDuration: 20s",
+];
 
 /// The town.
 #[derive(Clone, Copy, Debug)]

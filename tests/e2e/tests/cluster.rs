@@ -2,7 +2,7 @@
 #![allow(clippy::panic, reason = "a test panics when it fails")]
 
 use anyhow::{Context, Result, ensure};
-use meltemi_e2e::{Machine, image};
+use meltemi_e2e::{Machine, calls, image};
 use meltemi_testkit::cluster::places::Places;
 use meltemi_testkit::cluster::{self, Cluster, Component, Lifetime, Options};
 use meltemi_testkit::wait;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(180);
 
 const SHOP: &str = "
 apiVersion: v1
@@ -90,7 +90,11 @@ fn pods_run_and_services_answer_beside_another_cluster() -> Result<()> {
     let rollout = ["rollout", "status", "deployment/echo", shop];
     kubectl.run(&[&rollout[..], &["--timeout=60s"]].concat())?;
 
-    let named = in_client(&cluster, &["wget", "-qO-", "http://echo.shop/by-name"])?;
+    // A pod is ready before kube-proxy has heard of it.
+    let named = calls::until("the Service", "\"workload\"", || {
+        let asked = in_client(&cluster, &["wget", "-qO-", "http://echo.shop/by-name"]);
+        Ok(asked.unwrap_or_else(|error| format!("{error:#}")))
+    })?;
     ensure!(named.contains("/by-name"), "{named}");
     let addressed = in_client(&cluster, &["wget", "-qO-", "http://10.96.7.7/by-address"])?;
     ensure!(addressed.contains("/by-address"), "{addressed}");

@@ -82,14 +82,16 @@ fn the_tool_finds_control_planes_and_proxies_of_a_cluster() -> Result<()> {
 
     let status = meltemi(&["ps"])?;
     status.expect(0, &[GATEWAY, "router", "istiod-", "SYNCED"])?;
-    meltemi(&["ps", &gateway])?.expect(
-        0,
-        &[
-            "Clusters Match (",
-            "Listeners Match (",
-            "Routes Match (",
-            "Endpoints Match (",
-        ],
+    // Endpoints may be on their way.
+    wait::every(
+        "what is sent and what runs to match",
+        (DEADLINE, LOOK),
+        || {
+            let each = ["Clusters", "Listeners", "Routes", "Endpoints"];
+            let words = each.map(|each| format!("{each} Match ("));
+            let words = words.each_ref().map(String::as_str);
+            meltemi(&["ps", &gateway])?.expect(0, &words).map(Some)
+        },
     )?;
     meltemi(&["pc", "listener", &gateway, "--type", "HTTP"])?.expect(0, &["ALL", "Route: http"])?;
     let cluster = ["pc", "cluster", &gateway, "--fqdn", "reviews.shop"];

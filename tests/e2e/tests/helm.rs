@@ -2,8 +2,11 @@
 
 use anyhow::{Context, Result, ensure};
 use meltemi_e2e::Target;
-use meltemi_testkit::paths;
+use meltemi_testkit::{paths, wait};
+use std::time::Duration;
 
+const DEADLINE: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(200);
 const SPACE: &str = "--namespace=captured";
 
 #[test]
@@ -31,8 +34,13 @@ fn a_pod_of_a_chart_calls_through_a_stock_envoy() -> Result<()> {
         let count = line.with_context(|| format!("no {name} in {stats}"))?;
         Ok(count.trim_start_matches(':').trim().parse()?)
     };
+    let called = |path: &str| in_app(&["wget", "-qO-", &format!("http://echo.captured{path}")]);
+    // A pod is ready before kube-proxy has heard of it.
+    wait::every("the Service", (DEADLINE, LOOK), || {
+        called("/first").map(Some)
+    })?;
     let before = passed()?;
-    let answer = in_app(&["wget", "-qO-", "http://echo.captured/through-envoy"])?;
+    let answer = called("/through-envoy")?;
     ensure!(answer.contains("/through-envoy"), "{answer}");
     ensure!(
         passed()? == before + 1,
@@ -42,10 +50,13 @@ fn a_pod_of_a_chart_calls_through_a_stock_envoy() -> Result<()> {
     target
         .helm()
         .run(&["uninstall", "captured", SPACE, "--wait"])?;
-    let left = target
-        .kubectl()
-        .run(&["get", "pods,services", SPACE, "--output=name"])?;
-    ensure!(left.trim().is_empty(), "left behind: {left}");
+    // The pods of a Deployment are deleted after it.
+    wait::every("everything to be gone", (DEADLINE, LOOK), || {
+        let list = ["get", "pods,services", SPACE, "--output=name"];
+        let left = target.kubectl().run(&list)?;
+        ensure!(left.trim().is_empty(), "left behind: {left}");
+        Ok(Some(()))
+    })?;
     target.kubectl().run(&["delete", "namespace", "captured"])?;
     target.release()
 }

@@ -160,8 +160,11 @@ fn version(istioctl: &Istioctl<'_>) -> Result<()> {
 fn status(istioctl: &Istioctl<'_>, key: &str) -> Result<()> {
     let all = istioctl.shows(&["proxy-status"], &[key, "CDS,LDS,EDS,RDS"])?;
     ensure!(all.starts_with("NAME"), "{all}");
-    let full = istioctl.shows(&["proxy-status", "--verbosity=1"], &[key, "SYNCED"])?;
-    ensure!(!full.contains("STALE") && !full.contains("ERROR"), "{full}");
+    wait::every("all to be in force", (DEADLINE, LOOK), || {
+        let full = istioctl.shows(&["proxy-status", "--verbosity=1"], &[key, "SYNCED"])?;
+        ensure!(!full.contains("STALE") && !full.contains("ERROR"), "{full}");
+        Ok(Some(()))
+    })?;
     let words = ["Clusters Match", "Listeners Match", "Routes Match"];
     istioctl.shows(&["proxy-status", key], &words)?;
     Ok(())

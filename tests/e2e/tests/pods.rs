@@ -145,9 +145,14 @@ fn captured(kubectl: &Kubectl) -> Result<()> {
         "{seen}"
     );
     let client = ["client", "--namespace=plain"];
-    let seen = calls::call(kubectl, &client, ("http://echo.shop/", &[]))?;
-    ensure!(!seen.contains(ANSWER), "plaintext is taken: {seen}");
-    Ok(())
+    calls::until("plaintext", "it is refused", || {
+        let seen = calls::call(kubectl, &client, ("http://echo.shop/", &[]))?;
+        Ok(match seen.contains(ANSWER) {
+            true => seen,
+            false => "it is refused".to_owned(),
+        })
+    })
+    .map(drop)
 }
 
 /// A new pod of the Deployment comes with a proxy.

@@ -123,8 +123,11 @@ fn kubectl_says_what_became_of_an_object() -> Result<()> {
     ]))?;
 
     is(kubectl, "vs/good", "Programmed")?;
-    let said = message(kubectl, "vs/good", "Programmed")?;
-    ensure!(said.starts_with("1 of 1 proxies of "), "{said}");
+    wait::every("all proxies to have it", (DEADLINE, LOOK), || {
+        let said = message(kubectl, "vs/good", "Programmed")?;
+        ensure!(said.starts_with("1 of 1 proxies of "), "{said}");
+        Ok(Some(()))
+    })?;
     is(kubectl, "gw/shop", "Programmed")?;
     is(kubectl, "dr/reviews", "Accepted")?;
 
